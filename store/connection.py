@@ -1,0 +1,109 @@
+"""From settings to an open :class:`~store.database.Database`."""
+
+from __future__ import annotations
+
+import re
+
+from store import schema, settings
+from store.database import Database, DriverConnection
+from store.errors import MissingCapability, SettingsError, StoreError
+from store.query import Query
+
+OLDEST_SERVER = (5, 26)
+
+SERVER_VERSION = Query(
+    "server_version",
+    "Version and edition of the server.",
+    "CALL dbms.components() YIELD name, versions, edition "
+    "WHERE name = 'Neo4j Kernel' RETURN versions[0] AS version, edition",
+    ("version", "edition"),
+)
+GDS_VERSION = Query(
+    "gds_version",
+    "Version of Graph Data Science at the server.",
+    "RETURN gds.version() AS version",
+    ("version",),
+)
+
+
+def connect(chosen: settings.Settings | None = None) -> Database:
+    """Opens the database that the settings name, starting the local server where they name none.
+
+    Parameters
+    ----------
+    chosen
+        Default: from the environment.
+
+    Returns
+    -------
+    Database
+        Checked: the server is recent enough, has Graph Data Science, and holds our schema version
+        or nothing of ours yet. Close it, or use it as a ``with`` block.
+
+    Raises
+    ------
+    SettingsError
+        ``WEIGHTOME_URI`` without ``WEIGHTOME_PASSWORD``.
+    LocalServerError
+        The local server cannot be fetched or started.
+    StoreUnreachable, AuthenticationFailed, MissingCapability, SchemaMismatch
+
+    Example
+    -------
+    >>> with connect() as database:                                     # doctest: +SKIP
+    ...     database.read(GDS_VERSION).rows
+    [['2.26.0']]
+    """
+    chosen = chosen or settings.load()
+    connection = _local(chosen) if chosen.uri is None else _remote(chosen, chosen.uri)
+    database = Database(connection, read_seconds=chosen.read_seconds, row_cap=chosen.row_cap)
+    try:
+        check_server(database)
+        schema.check(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _remote(chosen: settings.Settings, uri: str) -> DriverConnection:
+    if chosen.password is None:
+        raise SettingsError("WEIGHTOME_URI is set, but WEIGHTOME_PASSWORD is not.")
+    return DriverConnection(
+        uri, chosen.user, chosen.password.get_secret_value(), database=chosen.database
+    )
+
+
+def _local(chosen: settings.Settings) -> DriverConnection:
+    try:
+        from store.local.server import up
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"The local server needs the package {error.name}: pip install 'weightome[local]', "
+            "or set WEIGHTOME_URI to a Neo4j that is running."
+        ) from error
+    server = up(chosen)
+    return DriverConnection(server.uri, server.user, server.password.get_secret_value())
+
+
+def check_server(database: Database) -> None:
+    """Refuses a server that is too old or lacks Graph Data Science.
+
+    Raises
+    ------
+    MissingCapability
+    """
+    version = str(database.read(SERVER_VERSION).rows[0][0])
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < OLDEST_SERVER:
+        raise MissingCapability(
+            f"The server is Neo4j {version}; Weightome needs "
+            f"{'.'.join(map(str, OLDEST_SERVER))} or later."
+        )
+    try:
+        database.read(GDS_VERSION)
+    except StoreError as error:
+        raise MissingCapability(
+            f"The server (Neo4j {version}) has no Graph Data Science library, which paths and "
+            "graph algorithms need."
+        ) from error

@@ -1,0 +1,426 @@
+"""The only door to the database.
+
+:class:`Database` speaks in :class:`~store.query.Query` and :class:`~store.query.Table`; behind it
+stands a :class:`Connection`: the official driver (:class:`DriverConnection`), a py2neo graph
+(:mod:`store.py2neo`), or in tests a recorder.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, LiteralString, Protocol, cast
+
+import neo4j
+import numpy as np
+from neo4j import exceptions as driver_errors
+from numpy.typing import NDArray
+
+from store import errors
+from store.query import Query, Table
+
+_FETCH_SIZE = 2_000
+_RETRY_SECONDS = 30.0
+
+# Transactions carry this metadata, so that one can be told from others and be ended.
+_MARK: Final = "weightome"
+_TERMINATE: Final = (
+    "SHOW TRANSACTIONS YIELD transactionId AS id, metaData WHERE metaData.weightome = $mark "
+    "TERMINATE TRANSACTIONS id YIELD message RETURN message"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a connection brings back: rows, and what a write changed."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+    truncated: bool = False
+    counters: Mapping[str, int] | None = None
+    plan: Mapping[str, Any] | None = None
+
+
+class Connection(Protocol):
+    """One way to reach a Neo4j server."""
+
+    def run(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any],
+        *,
+        write: bool,
+        seconds: float | None,
+        row_cap: int | None,
+    ) -> Answer:
+        """Runs one statement in one transaction.
+
+        Parameters
+        ----------
+        cypher, parameters
+            The statement.
+        write
+            Opens the transaction for writing; otherwise the server refuses writes.
+        seconds
+            Time limit that the server keeps, or None for the server's own.
+        row_cap
+            Most rows to bring back, or None for all.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        ...
+
+
+class Database:
+    """Reads and writes of one Neo4j database.
+
+    Parameters
+    ----------
+    connection
+        How the server is reached.
+    read_seconds
+        Time limit of a read, in seconds, where the call names none.
+    row_cap
+        Most rows of a read, where the call names none.
+
+    Example
+    -------
+    >>> from store.connection import connect                            # doctest: +SKIP
+    >>> with connect() as database:                                     # doctest: +SKIP
+    ...     database.read(Query("one", "One.", "RETURN 1 AS x", ("x",))).rows
+    [[1]]
+    """
+
+    def __init__(
+        self, connection: Connection, *, read_seconds: float = 120.0, row_cap: int = 10_000
+    ) -> None:
+        self._connection = connection
+        self.read_seconds = read_seconds
+        self.row_cap = row_cap
+
+    def read(
+        self,
+        query: Query,
+        /,
+        *,
+        seconds: float | None = None,
+        row_cap: int | None = None,
+        **parameters: Any,
+    ) -> Table:
+        """Runs a query in READ mode, within a time limit and a row cap.
+
+        Parameters
+        ----------
+        query
+            What to ask.
+        seconds
+            Time limit; default `read_seconds`.
+        row_cap
+            Most rows; default the database's. Beyond it `Table.truncated` is True.
+        **parameters
+            Values of the query's parameters.
+
+        Returns
+        -------
+        Table
+
+        Raises
+        ------
+        StoreError
+            One of its subclasses; never a driver error.
+        """
+        started = time.perf_counter()
+        answer = self._connection.run(
+            query.cypher,
+            parameters,
+            write=False,
+            seconds=self.read_seconds if seconds is None else seconds,
+            row_cap=self.row_cap if row_cap is None else row_cap,
+        )
+        took = (time.perf_counter() - started) * 1000
+        return Table(
+            answer.columns, answer.rows, query.cypher.strip(), parameters, answer.truncated, took
+        )
+
+    def limited(self, *, seconds: float | None = None, row_cap: int | None = None) -> Database:
+        """The same database with another time limit (seconds) or row cap for its reads."""
+        return Database(
+            self._connection,
+            read_seconds=self.read_seconds if seconds is None else seconds,
+            row_cap=self.row_cap if row_cap is None else row_cap,
+        )
+
+    def columns(
+        self, query: Query, /, *, seconds: float | None = None, **parameters: Any
+    ) -> dict[str, NDArray[Any]]:
+        """Reads bulk data in columns: the way for one value per link.
+
+        Parameters
+        ----------
+        query
+            Each of its rows holds lists, such as ``collect(link.weight)``; one row is one chunk.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            Per column the chunks joined end to end. There is no row cap.
+        """
+        answer = self._connection.run(
+            query.cypher,
+            parameters,
+            write=False,
+            seconds=self.read_seconds if seconds is None else seconds,
+            row_cap=None,
+        )
+        return {
+            name: np.concatenate([np.asarray(row[position]) for row in answer.rows])
+            if answer.rows
+            else np.empty(0)
+            for position, name in enumerate(answer.columns)
+        }
+
+    def write(self, query: Query, /, **parameters: Any) -> Answer:
+        """Runs a query in a write transaction, tried again after transient errors.
+
+        Returns
+        -------
+        Answer
+            Its rows and, in `counters`, what the transaction changed.
+        """
+        return self._connection.run(
+            query.cypher, parameters, write=True, seconds=None, row_cap=None
+        )
+
+    def explain(self, cypher: str, parameters: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """The server's plan of a query, which is not run.
+
+        Returns
+        -------
+        Mapping
+            ``operatorType``, ``args`` and ``children``, nested as the plan is.
+        """
+        answer = self._connection.run(
+            f"EXPLAIN {cypher}",
+            parameters or {},
+            write=False,
+            seconds=self.read_seconds,
+            row_cap=None,
+        )
+        if answer.plan is None:
+            raise errors.InvalidQuery("The server gave no plan for this query.")
+        return answer.plan
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._connection.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class DriverConnection:
+    """A server reached with the official `neo4j` driver.
+
+    Raises
+    ------
+    StoreUnreachable, AuthenticationFailed
+        From the constructor, when no server answers or it does not know the user.
+    """
+
+    def __init__(
+        self, uri: str, user: str, password: str, *, database: str = "neo4j", pool: int = 20
+    ) -> None:
+        with ours(uri):
+            self._driver = neo4j.GraphDatabase.driver(
+                uri,
+                auth=(user, password),
+                max_connection_pool_size=pool,
+                max_transaction_retry_time=_RETRY_SECONDS,
+                notifications_min_severity="OFF",
+                user_agent="weightome",
+                warn_notification_severity="OFF",
+            )
+        try:
+            with ours(uri):
+                self._driver.verify_connectivity()
+        except BaseException:
+            self._driver.close()
+            raise
+        self._uri = uri
+        self._database = database
+
+    def run(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any],
+        *,
+        write: bool,
+        seconds: float | None,
+        row_cap: int | None,
+    ) -> Answer:
+        mark = str(uuid.uuid4())
+        interrupted = False
+
+        @neo4j.unit_of_work(timeout=seconds, metadata={_MARK: mark})
+        def work(transaction: neo4j.ManagedTransaction) -> Answer:
+            nonlocal interrupted
+            try:
+                return _fetched(transaction, cypher, parameters, write, row_cap)
+            except KeyboardInterrupt:
+                # The driver would wait for the rest of the answer before it lets go.
+                interrupted = True
+                self._terminate(mark)
+                raise
+
+        try:
+            with (
+                ours(self._uri),
+                self._driver.session(
+                    database=self._database,
+                    default_access_mode=neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS,
+                    fetch_size=_FETCH_SIZE if row_cap is None else min(_FETCH_SIZE, row_cap + 1),
+                ) as session,
+            ):
+                # execute_write would write even in a READ session: each mode has its own call.
+                return session.execute_write(work) if write else session.execute_read(work)
+        except errors.WeightomeError:
+            if interrupted:
+                # What the driver says of the transaction that was ended is not the news.
+                raise KeyboardInterrupt from None
+            raise
+
+    def _terminate(self, mark: str) -> None:
+        """Ends our own transaction of that mark at the server."""
+        with self._driver.session(database=self._database) as session:
+            session.run(_TERMINATE, mark=mark).consume()
+
+    def close(self) -> None:
+        self._driver.close()
+
+
+def _fetched(
+    transaction: neo4j.ManagedTransaction,
+    cypher: str,
+    parameters: Mapping[str, Any],
+    write: bool,
+    row_cap: int | None,
+) -> Answer:
+    # The text is ours or has passed the guard; LiteralString only guards literals.
+    result = transaction.run(cast(LiteralString, cypher), dict(parameters))
+    columns = tuple(result.keys())
+    rows: list[list[Any]] = []
+    truncated = False
+    for record in result:
+        if row_cap is not None and len(rows) == row_cap:
+            truncated = True
+            break
+        rows.append(list(record.values()))
+    summary = result.consume()
+    return Answer(
+        columns,
+        rows,
+        truncated,
+        _counters(summary.counters) if write else None,
+        cast("Mapping[str, Any] | None", summary.plan),
+    )
+
+
+def _counters(counters: neo4j.SummaryCounters) -> dict[str, int]:
+    return {
+        name: getattr(counters, name)
+        for name in (
+            "nodes_created",
+            "nodes_deleted",
+            "relationships_created",
+            "relationships_deleted",
+            "properties_set",
+        )
+    }
+
+
+@contextmanager
+def ours(uri: str) -> Iterator[None]:
+    """Turns every error of the driver into one of ours; see :func:`translated`."""
+    try:
+        yield
+    except (driver_errors.GqlError, OSError, ValueError) as error:
+        raise translated(error, uri) from error
+
+
+_BY_CLASS: tuple[tuple[type[Exception], type[errors.WeightomeError], str], ...] = (
+    (driver_errors.AuthError, errors.AuthenticationFailed, "{uri} did not accept the user and password."),
+    (driver_errors.IncompleteCommit, errors.TransactionFailed, "The connection to {uri} broke during a commit; its outcome is unknown."),
+    (driver_errors.ServiceUnavailable, errors.StoreUnreachable, "No Neo4j answers at {uri}."),
+    (driver_errors.SessionExpired, errors.StoreUnreachable, "The connection to {uri} was lost."),
+    (driver_errors.ConnectionPoolError, errors.StoreUnreachable, "No free connection to {uri} in time."),
+    (driver_errors.ConfigurationError, errors.SettingsError, "{uri} cannot be used: {message}"),
+    (driver_errors.ConstraintError, errors.ConstraintViolated, "The store holds this already: {message}"),
+    (driver_errors.CypherSyntaxError, errors.InvalidQuery, "This is not valid Cypher: {message}"),
+    (driver_errors.CypherTypeError, errors.InvalidQuery, "The query mixes types: {message}"),
+    (driver_errors.Forbidden, errors.PermissionDenied, "The server does not allow this: {message}"),
+    (driver_errors.DatabaseUnavailable, errors.StoreUnreachable, "The database at {uri} is not available: {message}"),
+    (driver_errors.NotALeader, errors.StoreUnreachable, "{uri} does not take writes at the moment."),
+    (driver_errors.ForbiddenOnReadOnlyDatabase, errors.PermissionDenied, "The database at {uri} is read-only."),
+    (driver_errors.TransientError, errors.TransactionFailed, "The transaction was rolled back: {message}"),
+    (driver_errors.DatabaseError, errors.TransactionFailed, "The server failed and rolled back: {message}"),
+    (driver_errors.ClientError, errors.InvalidQuery, "The server refused the query: {message}"),
+    (driver_errors.Neo4jError, errors.TransactionFailed, "The server failed: {message}"),
+    (driver_errors.ResultError, errors.StoreError, "The answer could not be read: {message}"),
+    (driver_errors.TransactionError, errors.TransactionFailed, "The transaction failed: {message}"),
+    (driver_errors.SessionError, errors.TransactionFailed, "The session failed: {message}"),
+    (driver_errors.BrokenRecordError, errors.StoreError, "The answer could not be read: {message}"),
+    (driver_errors.DriverError, errors.StoreError, "The driver failed: {message}"),
+    (driver_errors.GqlError, errors.StoreError, "The server failed: {message}"),
+    (OSError, errors.StoreUnreachable, "{uri} cannot be reached: {message}"),
+    (ValueError, errors.SettingsError, "{uri} cannot be used: {message}"),
+)  # fmt: skip
+
+_BY_CODE: tuple[tuple[str, type[errors.WeightomeError], str], ...] = (
+    ("TransactionTimedOut", errors.TimeLimitExceeded, "The query ran longer than its time limit."),
+    ("MemoryPoolOutOfMemoryError", errors.MemoryLimitExceeded, "The query needed more memory than one transaction may use."),
+    ("TransactionOutOfMemoryError", errors.MemoryLimitExceeded, "The query needed more memory than one transaction may use."),
+    ("AccessMode", errors.PermissionDenied, "Only reading is allowed here."),
+    ("DatabaseNotFound", errors.SettingsError, "{uri} has no such database: {message}"),
+    ("UnableToSetRole", errors.PermissionDenied, "The server does not allow this: {message}"),
+    ("UnknownAcquisitionFailed", errors.TransactionFailed, "The transaction was rolled back: {message}"),
+)  # fmt: skip
+
+
+def translated(error: Exception, uri: str = "the server") -> errors.WeightomeError:
+    """Our error for one of the driver's: first by server code, then by class.
+
+    Example
+    -------
+    >>> type(translated(driver_errors.SessionExpired("gone"))).__name__
+    'StoreUnreachable'
+    """
+    message = (str(getattr(error, "message", "") or error).strip().splitlines() or [""])[0]
+    known = by_code(str(getattr(error, "code", "") or ""), message, uri)
+    if known is not None:
+        return known
+    for theirs, mine, text in _BY_CLASS:
+        if isinstance(error, theirs):
+            return mine(text.format(uri=uri, message=message))
+    raise AssertionError(f"{type(error).__name__} is not a driver error") from error
+
+
+def by_code(code: str, message: str, uri: str) -> errors.WeightomeError | None:
+    """Our error for a server's status code, where the code says more than the driver's class."""
+    for part, mine, text in _BY_CODE:
+        if part in code:
+            return mine(text.format(uri=uri, message=message))
+    return None

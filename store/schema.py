@@ -1,0 +1,133 @@
+"""What the graph is: the contract between ingest and queries.
+
+::
+
+    (:Run {name}) -[:SNAPSHOT {step}]-> (:Network {id, name, status, view, step, ...})
+    (:Network)    -[:HAS_LAYER]->     (:Layer {network, index, name, kind, activation, ...})
+    (:Network)    -[:HAS_PARAMETER]-> (:Parameter {network, index, name, shape, dtype, first})
+    (:Layer)      -[:FEEDS]->         (:Layer)
+    (:Layer)      -[:HAS_NEURON]->    (:Neuron {id, index, bias, ...})
+    (:Neuron)     -[:LINK {weight, param}]-> (:Neuron)     one per learned weight
+    (:Neuron)     -[:WIRE {weight}]->        (:Neuron)     fixed links, never in strength
+    (:Store {key, version, next_neuron, next_network})     one per database
+
+``Neuron.id`` is unique over the store; a layer's neurons are ``first .. first + size - 1``.
+``Network.name`` is set only on a complete network, so a name never shows half a network, and the
+uniqueness of names is the database's own. ``param`` is the position of a weight in the flat
+vector of all parameters; ``Parameter.first`` says where each tensor begins in it, so links that
+share a weight (convolutions, tied layers) carry the same ``param``.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from store.database import Database
+from store.errors import InvalidName, SchemaMismatch
+from store.query import Query
+
+VERSION = 1
+
+COMPLETE = "complete"
+WRITING = "writing"
+DELETING = "deleting"
+
+LONGEST_NAME = 200
+
+CONSTRAINTS: tuple[Query, ...] = tuple(
+    Query(
+        f"constraint_{name}",
+        f"Makes {label} unique by {', '.join(keys)}.",
+        f"CREATE CONSTRAINT weightome_{name} IF NOT EXISTS FOR (x:{label}) "
+        f"REQUIRE ({', '.join('x.' + key for key in keys)}) IS UNIQUE",
+    )
+    for name, label, keys in (
+        ("store", "Store", ("key",)),
+        ("run", "Run", ("name",)),
+        ("network_id", "Network", ("id",)),
+        ("network_name", "Network", ("name",)),
+        ("layer", "Layer", ("network", "index")),
+        ("parameter", "Parameter", ("network", "index")),
+        ("neuron", "Neuron", ("id",)),
+    )
+)
+
+STORE_VERSION = Query(
+    "store_version",
+    "Schema version that the store was written with.",
+    "MATCH (store:Store {key: 'weightome'}) RETURN store.version AS version",
+    ("version",),
+)
+
+CREATE_STORE = Query(
+    "create_store",
+    "Creates the store's own node, once.",
+    """
+MERGE (store:Store {key: 'weightome'})
+ON CREATE SET store.version = $version, store.next_neuron = 0, store.next_network = 0
+""",
+)
+
+
+def check(database: Database) -> bool:
+    """Whether the store holds anything yet; refuses a store of another schema version.
+
+    Raises
+    ------
+    SchemaMismatch
+        If the store was written by another schema version.
+    """
+    versions = database.read(STORE_VERSION).column("version")
+    if not versions:
+        return False
+    if versions[0] != VERSION:
+        raise SchemaMismatch(
+            f"The store has schema version {versions[0]}, this Weightome writes and reads "
+            f"version {VERSION}: use the Weightome that wrote it, or an empty database "
+            "(WEIGHTOME_HOME or WEIGHTOME_URI) and ingest again."
+        )
+    return True
+
+
+def prepare(database: Database) -> None:
+    """Creates the constraints and the store node where they are missing.
+
+    Raises
+    ------
+    SchemaMismatch
+        If the store was written by another schema version; nothing is changed then.
+    """
+    if check(database):
+        return
+    for constraint in CONSTRAINTS:
+        database.write(constraint)
+    database.write(CREATE_STORE, version=VERSION)
+
+
+def valid_name(name: str, what: str = "network") -> str:
+    """The name, when a run, a network or a metric may be called that.
+
+    Any text of 1 to 200 characters will do, quotes and Cypher included, since names reach the
+    database as parameters only; control characters and outer white space will not.
+
+    Raises
+    ------
+    InvalidName
+        Says what is wrong with it.
+
+    Example
+    -------
+    >>> valid_name("it's `fine`")
+    "it's `fine`"
+    """
+    if not name:
+        raise InvalidName(f"A {what} needs a name that is not empty.")
+    if len(name) > LONGEST_NAME:
+        raise InvalidName(
+            f"The {what} name has {len(name)} characters; at most {LONGEST_NAME} are allowed."
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        raise InvalidName(f"The {what} name {name!r} holds a control character or line break.")
+    if name != name.strip():
+        raise InvalidName(f"The {what} name {name!r} begins or ends with white space.")
+    return name
