@@ -1,0 +1,132 @@
+"""Removes networks: on the user's word, after a failed ingest, and what a crash left behind."""
+
+from __future__ import annotations
+
+from ingest import lease
+from store.database import Database
+from store.errors import NotFound
+from store.query import Query
+
+LINKS_PER_TRANSACTION = 50_000
+NEURONS_PER_TRANSACTION = 20_000
+
+HIDE = Query(
+    "hide_network",
+    "Takes a network's name and its place in a run away, so that no query finds it any more.",
+    """
+MATCH (network:Network {name: $name})
+SET network.status = 'deleting', network.wanted_name = network.name, network.writer = $writer,
+    network.lease = datetime() + duration({seconds: $seconds})
+REMOVE network.name
+WITH network
+OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(network)
+DELETE snapshot
+WITH network, run
+CALL (run) {
+    WITH run WHERE run IS NOT NULL AND NOT EXISTS { (run)-[:SNAPSHOT]->() }
+    DELETE run
+}
+RETURN network.id AS id
+""",
+    ("id",),
+)
+
+RANGES = Query(
+    "neuron_ranges",
+    "Where the neurons of a network lie.",
+    """
+MATCH (layer:Layer {network: $id})
+RETURN layer.first AS first, layer.first + layer.size AS end ORDER BY first
+""",
+    ("first", "end"),
+)
+
+REMOVE_LINKS = Query(
+    "remove_links",
+    "Removes some of the links that leave a range of neurons.",
+    """
+MATCH (neuron:Neuron) WHERE $first <= neuron.id < $end
+MATCH (neuron)-[link:LINK|WIRE]->()
+WITH link LIMIT $most
+DELETE link
+""",
+)
+
+REMOVE_NEURONS = Query(
+    "remove_neurons",
+    "Removes some neurons of a range.",
+    """
+MATCH (neuron:Neuron) WHERE $first <= neuron.id < $end
+WITH neuron LIMIT $most
+DETACH DELETE neuron
+""",
+)
+
+REMOVE_NETWORK = Query(
+    "remove_network",
+    "Removes a network's layers and parameters, and the network.",
+    """
+MATCH (network:Network {id: $id})
+OPTIONAL MATCH (network)-[:HAS_LAYER|HAS_PARAMETER]->(part)
+DETACH DELETE part
+WITH DISTINCT network
+DETACH DELETE network
+""",
+)
+
+UNFINISHED = Query(
+    "unfinished_networks",
+    "Networks that are being written or removed, with who does it.",
+    """
+MATCH (network:Network) WHERE network.status <> 'complete'
+RETURN network.id AS id, network.wanted_name AS name, network.writer AS writer,
+       network.lease < datetime() AS expired
+ORDER BY id
+""",
+    ("id", "name", "writer", "expired"),
+)
+
+
+def delete(database: Database, name: str) -> None:
+    """Removes all of one network, its run where that has no other snapshot, and nothing else.
+
+    The network is gone for every query at once; its links then go in batches. If that is broken
+    off, the next ingest or delete goes on with it.
+
+    Raises
+    ------
+    NotFound
+        If there is no complete network of that name.
+
+    Example
+    -------
+    >>> delete(database, "digits-000")                                  # doctest: +SKIP
+    """
+    clean_up(database)
+    hidden = database.write(HIDE, name=name, writer=lease.token(), seconds=lease.SECONDS).rows
+    if not hidden:
+        raise NotFound(f"There is no network {name!r}.")
+    remove(database, hidden[0][0])
+
+
+def remove(database: Database, network: int) -> None:
+    """Removes the network of that id, in batches; it must not be visible any more."""
+    ranges = database.read(RANGES, id=network, row_cap=1_000_000).rows
+    with lease.renewed(database, network):
+        for query, most, counter in (
+            (REMOVE_LINKS, LINKS_PER_TRANSACTION, "relationships_deleted"),
+            (REMOVE_NEURONS, NEURONS_PER_TRANSACTION, "nodes_deleted"),
+        ):
+            for first, end in ranges:
+                while True:
+                    changed = database.write(query, first=first, end=end, most=most)
+                    if (changed.counters or {})[counter] == 0:
+                        break
+    database.write(REMOVE_NETWORK, id=network)
+
+
+def clean_up(database: Database) -> None:
+    """Removes what writers left that crashed: those known to have ended, or silent for long."""
+    for network, _, writer, expired in database.read(UNFINISHED).rows:
+        if expired or lease.ended(writer):
+            remove(database, network)

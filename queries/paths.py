@@ -1,0 +1,245 @@
+"""The k strongest, nearest or shortest paths between neurons, by Yen's algorithm in GDS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from queries import scope
+from queries.options import one_of, positive
+from queries.projection import projection
+from queries.scope import Neurons, Place
+from store.database import Database
+from store.errors import InvalidArgument
+from store.query import Query, Table
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A named transform of a link's weight, to be summed along a path."""
+
+    name: str
+    meaning: str
+    cypher: str
+
+
+COSTS = {
+    cost.name: cost
+    for cost in (
+        Cost(
+            "strongest",
+            "cost = -ln(|w| / max|w|) summed over the path: least cost is the greatest product "
+            "of magnitudes among paths of equal length",
+            "-log(abs(link.weight) / $heaviest)",
+        ),
+        Cost("nearest", "cost = 1 / |w| summed over the path", "1.0 / abs(link.weight)"),
+        Cost("hops", "cost = number of links", "1.0"),
+    )
+}
+
+# A link of weight 0 carries nothing: no path runs over it.
+_LINKS_BETWEEN = """
+MATCH (:Network {name: $network})-[:HAS_LAYER]->(layer:Layer) WHERE layer.index IN $layers
+MATCH (layer)-[:HAS_NEURON]->(source:Neuron)-[link:LINK|WIRE]->(target:Neuron)
+WHERE link.weight <> 0.0 AND any(ids IN $targets WHERE ids[0] <= target.id < ids[1])
+  AND ($source_first <= source.id < $source_end OR NOT layer.index = $source_layer)
+"""
+
+HEAVIEST_LINK = Query(
+    "heaviest_link",
+    "Greatest magnitude among the links between some layers.",
+    _LINKS_BETWEEN + "RETURN max(abs(link.weight)) AS heaviest, count(link) AS links",
+    ("heaviest", "links"),
+)
+
+# GDS takes any integers as nodes: two that are no neuron stand for "any of the sources" and "any
+# of the targets", tied to those at no cost.
+PROJECT = {
+    cost.name: Query(
+        f"project_{cost.name}",
+        f"Projects the links between some layers with {cost.meaning}.",
+        f"""
+CALL () {{
+    {_LINKS_BETWEEN.strip()}
+    RETURN source.id AS from, target.id AS to, {cost.cypher} AS cost
+    UNION ALL
+    UNWIND range($source_first, $source_end - 1) AS id
+    RETURN $origin AS from, id AS to, 0.0 AS cost
+    UNION ALL
+    UNWIND range($target_first, $target_end - 1) AS id
+    RETURN id AS from, $goal AS to, 0.0 AS cost
+}}
+RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{cost: cost}}}})
+       AS projection
+""",
+        ("projection",),
+    )
+    for cost in COSTS.values()
+}
+
+YEN = Query(
+    "yen",
+    "The k paths of least cost in a projected graph.",
+    """
+CALL gds.shortestPath.yens.stream($graph, {
+    sourceNode: $origin, targetNode: $goal, k: $k, relationshipWeightProperty: 'cost'
+}) YIELD index, totalCost, nodeIds
+RETURN index, totalCost AS cost, nodeIds[1..-1] AS ids
+ORDER BY index
+""",
+    ("index", "cost", "ids"),
+)
+
+WEIGHTS_ALONG = Query(
+    "weights_along",
+    "Weight of the heaviest link between each two neighbours of each path.",
+    """
+UNWIND range(0, size($paths) - 1) AS position
+WITH position, $paths[position] AS ids
+UNWIND range(0, size(ids) - 2) AS hop
+MATCH (source:Neuron {id: ids[hop]})-[link:LINK|WIRE]->(target:Neuron {id: ids[hop + 1]})
+WITH position, hop, link ORDER BY abs(link.weight) DESC
+WITH position, hop, head(collect(link.weight)) AS weight
+ORDER BY position, hop
+RETURN position, collect(weight) AS weights
+""",
+    ("position", "weights"),
+)
+
+_COLUMNS = ("rank", "cost", "product", "hops", "path", "weights")
+
+
+def paths(
+    database: Database,
+    network: str,
+    source: str,
+    target: str,
+    *,
+    k: int = 10,
+    cost: str = "strongest",
+) -> Table:
+    """The k simple paths of least cost from a neuron or layer to a neuron or layer.
+
+    Parameters
+    ----------
+    source, target
+        ``"layer/index"`` for one neuron, ``"layer"`` for any neuron of it.
+    k
+        How many paths, at most.
+    cost
+        ``strongest``: -ln(\\|w\\| / max\\|w\\|), max over the links between the two; least cost is
+        the greatest product of magnitudes among paths with equally many links. ``nearest``:
+        1 / \\|w\\|. ``hops``: 1. Links of weight 0 are never part of a path.
+
+    Returns
+    -------
+    Table
+        ``rank`` (from 1), ``cost`` (>= 0), ``product`` (signed product of the weights),
+        ``hops`` (links), ``path`` (list of ``"layer/index"``), ``weights`` (list, signed). Fewer
+        than k rows where there are fewer paths. `notes` says what the cost is.
+
+    Raises
+    ------
+    NotFound
+        If the network, a layer or a neuron does not exist.
+    InvalidArgument
+        If the cost is not known, `k` is out of range, or both ends are in the same layer.
+
+    References
+    ----------
+    Yen, "Finding the K Shortest Loopless Paths in a Network", 1971; paths of a trained network as
+    in arXiv 2209.05488.
+
+    Example
+    -------
+    >>> paths(database, "mnist", "input", "fc3/7", k=3).column("path")  # doctest: +SKIP
+    [['input/380', 'fc1/12', 'fc2/30', 'fc3/7'], ...]
+    """
+    one_of("cost", cost, tuple(COSTS))
+    positive("k", k, 10_000)
+    layers = scope.places(database, network)
+    start, end = scope.neurons(layers, source), scope.neurons(layers, target)
+    if start.layer == end.layer:
+        raise InvalidArgument(f"A path from {source!r} to {target!r} stays in one layer.")
+    parameters = _bounds(network, layers, start, end)
+    notes = (COSTS[cost].meaning,)
+    heaviest = database.read(HEAVIEST_LINK, **parameters)
+    if not heaviest.rows[0][1]:
+        return Table(_COLUMNS, [], heaviest.cypher, heaviest.parameters, notes=notes)
+    # Two integers that are no neuron's id in this network.
+    beyond = layers[-1].first + layers[-1].size
+    parameters |= {"origin": beyond, "goal": beyond + 1, "heaviest": heaviest.rows[0][0]}
+    with projection(database, PROJECT[cost], **parameters) as (graph, projected):
+        found = database.read(YEN, graph=graph, origin=beyond, goal=beyond + 1, k=k, row_cap=k)
+    chains: list[list[int]] = found.column("ids")
+    along = database.read(WEIGHTS_ALONG, paths=chains, row_cap=k)
+    rows: list[list[object]] = []
+    for position, (chain, weights) in enumerate(zip(chains, along.column("weights"), strict=True)):
+        product = 1.0
+        for weight in weights:
+            product *= weight
+        rows.append(
+            [
+                position + 1,
+                found.rows[position][1],
+                product,
+                len(weights),
+                [_address(layers, neuron) for neuron in chain],
+                weights,
+            ]
+        )
+    return Table(
+        _COLUMNS,
+        rows,
+        f"{projected.cypher};\n\n{found.cypher}",
+        {**projected.parameters, **found.parameters},
+        took_ms=heaviest.took_ms + projected.took_ms + found.took_ms + along.took_ms,
+        notes=notes,
+    )
+
+
+def _bounds(
+    network: str, layers: list[Place], start: Neurons, end: Neurons
+) -> dict[str, object]:
+    """Query parameters that bound the links a path may use to those on some way between."""
+    between = _between(layers, start.layer, end.layer)
+    reached = [
+        end if index == end.layer.index else Neurons(layers[index])
+        for index in sorted(between - {start.layer.index})
+    ]
+    return {
+        "network": network,
+        "layers": sorted(between - {end.layer.index}),
+        "targets": [[neurons.ids.start, neurons.ids.stop] for neurons in reached],
+        "source_layer": start.layer.index,
+        "source_first": start.ids.start,
+        "source_end": start.ids.stop,
+        "target_first": end.ids.start,
+        "target_end": end.ids.stop,
+    }
+
+
+def _between(layers: list[Place], start: Place, end: Place) -> set[int]:
+    """Indices of the layers on some way from start to end, both included; empty if none."""
+    feeds: dict[int, list[int]] = {layer.index: [] for layer in layers}
+    for layer in layers:
+        for source in layer.fed_by:
+            feeds[source].append(layer.index)
+    fed_by = {layer.index: list(layer.fed_by) for layer in layers}
+    return _reached(feeds, start.index) & _reached(fed_by, end.index)
+
+
+def _reached(edges: dict[int, list[int]], start: int) -> set[int]:
+    seen, waiting = {start}, [start]
+    while waiting:
+        for neighbour in edges[waiting.pop()]:
+            if neighbour not in seen:
+                seen.add(neighbour)
+                waiting.append(neighbour)
+    return seen
+
+
+def _address(layers: list[Place], neuron: int) -> str:
+    for layer in layers:
+        if layer.first <= neuron < layer.first + layer.size:
+            return f"{layer.name}/{neuron - layer.first}"
+    raise AssertionError(f"neuron {neuron} is in no layer of this network")

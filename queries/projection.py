@@ -1,0 +1,44 @@
+"""A subgraph in the memory of Graph Data Science, for as long as a ``with`` block runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from store.database import Database
+from store.query import Query, Table
+
+DROP = Query(
+    "drop_projection",
+    "Frees a projected graph.",
+    "CALL gds.graph.drop($graph, false) YIELD graphName AS graph RETURN graph",
+    ("graph",),
+)
+
+
+@contextmanager
+def projection(database: Database, query: Query, **parameters: Any) -> Iterator[tuple[str, Table]]:
+    """Projects a graph and drops it at the end, also after an error or Ctrl-C.
+
+    Parameters
+    ----------
+    query
+        Returns ``gds.graph.project($graph, ...)``; gets a fresh name as ``$graph``.
+
+    Yields
+    ------
+    tuple of str and Table
+        The graph's name, and what the projection answered.
+
+    Example
+    -------
+    >>> with projection(database, PROJECT, layers=[0, 1]) as (graph, _):   # doctest: +SKIP
+    ...     database.read(PAGERANK, graph=graph)
+    """
+    graph = f"weightome-{uuid.uuid4()}"
+    try:
+        yield graph, database.read(query, graph=graph, **parameters)
+    finally:
+        database.read(DROP, graph=graph)

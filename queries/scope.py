@@ -1,0 +1,132 @@
+"""Where a question looks: one network, one run, one layer, one neuron."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from store.database import Database
+from store.errors import InvalidArgument, NotFound
+from store.query import Query
+
+# Every question starts from one of these two and goes on with `network` and `layer` bound.
+LAYERS_OF_NETWORK = "MATCH (network:Network {name: $network})-[:HAS_LAYER]->(layer:Layer)"
+LAYERS_OF_RUN = (
+    "MATCH (:Run {name: $run})-[snapshot:SNAPSHOT]->(network:Network {status: 'complete'})"
+    "-[:HAS_LAYER]->(layer:Layer)"
+)
+
+FIND_RUN = Query(
+    "find_run",
+    "Whether a run of that name exists.",
+    "MATCH (run:Run {name: $run}) RETURN run.name AS run",
+    ("run",),
+)
+LAYERS_IN_BRIEF = Query(
+    "layers_in_brief",
+    "Names, sizes and feeding layers of one network.",
+    LAYERS_OF_NETWORK
+    + """
+RETURN layer.name AS layer, layer.index AS layer_index, layer.first AS first, layer.size AS size,
+       COLLECT { MATCH (source:Layer)-[:FEEDS]->(layer) RETURN source.index } AS fed_by
+ORDER BY layer_index
+""",
+    ("layer", "layer_index", "first", "size", "fed_by"),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer of a network, with the range of its neurons' ids."""
+
+    name: str
+    index: int
+    first: int
+    size: int
+    fed_by: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """One neuron of a layer, or all of them (`index` None)."""
+
+    layer: Place
+    index: int | None = None
+
+    @property
+    def ids(self) -> range:
+        """Ids of the neurons meant."""
+        if self.index is None:
+            return range(self.layer.first, self.layer.first + self.layer.size)
+        return range(self.layer.first + self.index, self.layer.first + self.index + 1)
+
+
+def places(database: Database, network: str) -> list[Place]:
+    """The layers of a network, in order.
+
+    Raises
+    ------
+    NotFound
+        If there is no complete network of that name.
+    """
+    rows = database.read(LAYERS_IN_BRIEF, network=network, row_cap=1_000_000).rows
+    if not rows:
+        raise NotFound(f"There is no network {network!r}.")
+    return [
+        Place(name, index, first, size, tuple(fed_by)) for name, index, first, size, fed_by in rows
+    ]
+
+
+def place(layers: list[Place], name: str) -> Place:
+    """The layer of that name.
+
+    Raises
+    ------
+    NotFound
+        Names the layers that there are.
+    """
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    known = ", ".join(layer.name for layer in layers[:12]) + (", ..." if len(layers) > 12 else "")
+    raise NotFound(f"There is no layer {name!r} in this network; it has {known}.")
+
+
+def neurons(layers: list[Place], address: str) -> Neurons:
+    """What an address such as ``fc1/12`` (a neuron) or ``fc1`` (a layer) means.
+
+    A layer that is itself called ``a/1`` goes before neuron 1 of a layer ``a``.
+
+    Raises
+    ------
+    NotFound
+        If the layer or the neuron does not exist.
+
+    Example
+    -------
+    >>> layer = Place("fc1", 1, 64, 32, (0,))
+    >>> neurons([layer], "fc1/12").ids
+    range(76, 77)
+    """
+    name, slash, index = address.rpartition("/")
+    if any(layer.name == address for layer in layers) or not slash:
+        return Neurons(place(layers, address))
+    if not (index.isascii() and index.isdigit()):
+        raise InvalidArgument(
+            f"{address!r} names no neuron: write LAYER or LAYER/INDEX, such as 'fc1/12'."
+        )
+    layer = place(layers, name)
+    if int(index) >= layer.size:
+        raise NotFound(
+            f"Layer {name!r} has neurons 0 to {layer.size - 1}; there is no neuron {int(index)}."
+        )
+    return Neurons(layer, int(index))
+
+
+def require_run(database: Database, run: str) -> None:
+    """Raises
+    ------
+    NotFound
+        If there is no run of that name.
+    """
+    if not database.read(FIND_RUN, run=run).rows:
+        raise NotFound(f"There is no run {run!r}.")

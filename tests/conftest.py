@@ -1,0 +1,125 @@
+"""A real Neo4j with GDS, started once per test session, and small networks in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from ingest.network import Network
+from ingest.removal import delete
+from ingest.writer import write
+from store.connection import connect
+from store.database import Database
+from store.errors import NotFound
+from store.settings import Settings
+from tests.networks import dense_network, hand_checkable
+
+
+@pytest.fixture(scope="session")
+def store_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment variables with which any process reaches the session's own server.
+
+    ``WEIGHTOME_TEST_URI`` and ``WEIGHTOME_TEST_PASSWORD`` name another one: an empty database of
+    yours, of another Neo4j version say.
+    """
+    if "WEIGHTOME_TEST_URI" in os.environ:
+        yield {
+            "WEIGHTOME_URI": os.environ["WEIGHTOME_TEST_URI"],
+            "WEIGHTOME_PASSWORD": os.environ["WEIGHTOME_TEST_PASSWORD"],
+        }
+        return
+    from store.local.server import down, up
+
+    environment = {
+        "WEIGHTOME_HOME": str(tmp_path_factory.mktemp("weightome-home")),
+        "WEIGHTOME_CACHE": str(Settings().cache_folder),
+        "WEIGHTOME_HEAP_MB": "2048",
+        "WEIGHTOME_PAGE_CACHE_MB": "512",
+    }
+    up(_settings(environment))
+    yield environment
+    down(_settings(environment))
+
+
+def _settings(environment: dict[str, str]) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in [name for name in os.environ if name.startswith("WEIGHTOME_")]:
+            patch.delenv(variable)
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        return Settings()
+
+
+@pytest.fixture(scope="session")
+def settings(store_environment: dict[str, str]) -> Settings:
+    """The settings that those variables stand for."""
+    return _settings(store_environment)
+
+
+@pytest.fixture(scope="session")
+def command_environment(store_environment: dict[str, str]) -> dict[str, str]:
+    """The whole environment of a subprocess that shall reach the session's server."""
+    inherited = {key: value for key, value in os.environ.items() if "WEIGHTOME" not in key}
+    return {**inherited, **store_environment}
+
+
+@pytest.fixture(scope="session")
+def database(settings: Settings) -> Iterator[Database]:
+    """The session's database."""
+    with connect(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def tiny(database: Database) -> Iterator[str]:
+    """The hand-checkable network of the design, as snapshot 0 of the run ``tiny-run``."""
+    write(
+        database,
+        hand_checkable(),
+        name="tiny",
+        run="tiny-run",
+        step=0,
+        metrics={"accuracy": 0.5},
+        replace=True,
+    )
+    yield "tiny"
+    delete(database, "tiny")
+
+
+@pytest.fixture
+def stored(database: Database, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """Writes a network under a name of the test's own; all are deleted after the test."""
+    names: list[str] = []
+
+    def store(network: Network, **options: object) -> str:
+        name = f"{request.node.name}-{len(names)}"[:150]
+        write(database, network, name=name, **options)  # type: ignore[arg-type]
+        names.append(name)
+        return name
+
+    yield store
+    for name in names:
+        try:
+            delete(database, name)
+        except NotFound:
+            # The test itself deleted or replaced it.
+            continue
+
+
+@pytest.fixture
+def random_network() -> Callable[..., Network]:
+    """A dense network of the given layer sizes with normal float32 weights."""
+
+    def network(*sizes: int, seed: int = 0, bias: bool = True) -> Network:
+        random = np.random.default_rng(seed)
+        matrices = [
+            random.normal(size=shape).astype(np.float32)
+            for shape in zip(sizes, sizes[1:], strict=False)
+        ]
+        biases = [random.normal(size=size).astype(np.float32) for size in sizes[1:]]
+        return dense_network(matrices, biases if bias else None)
+
+    return network

@@ -1,0 +1,54 @@
+"""Networks for tests, built straight on the seam: no reader stands between a test and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.network import DenseLinks, Layer, Network
+from ingest.operations import Parameter
+
+
+def dense_network(
+    matrices: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]] | None = None,
+    names: Sequence[str] | None = None,
+) -> Network:
+    """A chain of dense layers; matrices are sources x targets, as in the design."""
+    names = names or [f"fc{number + 1}" for number in range(len(matrices))]
+    layers = [Layer("input", "input", (matrices[0].shape[0],))]
+    links: list[DenseLinks] = []
+    parameters: list[Parameter] = []
+    first = 0
+    for number, (name, matrix) in enumerate(zip(names, matrices, strict=True)):
+        # Stored target-first, as torch does, so that strides matter.
+        weight = Parameter.of(f"{name}.weight", np.ascontiguousarray(matrix.T))
+        links.append(DenseLinks(number, number + 1, weight, first, True))
+        parameters.append(weight)
+        first += weight.size
+        bias = None if biases is None else np.asarray(biases[number])
+        layers.append(
+            Layer(
+                name,
+                "linear",
+                (matrix.shape[1],),
+                bias=None if bias is None else bias.astype(np.float64),
+                bias_param=None if bias is None else first,
+                sources=(number,),
+            )
+        )
+        if bias is not None:
+            parameters.append(Parameter.of(f"{name}.bias", bias))
+            first += bias.size
+    return Network(tuple(layers), tuple(links), tuple(parameters), source="test")
+
+
+def hand_checkable() -> Network:
+    """The design's example, section 3."""
+    return dense_network(
+        [np.array([[1.0, -2, 3], [4, 5, -6]]), np.array([[1.0, 2], [-3, 4], [5, -6]])],
+        [np.array([0.1, 0.2, 0.3]), np.array([0.5, -0.5])],
+    )
