@@ -7,7 +7,7 @@ from store.database import Database
 from store.errors import NotFound
 from store.query import Query
 
-LINKS_PER_TRANSACTION = 50_000
+LINKS_PER_TRANSACTION = 10_000
 NEURONS_PER_TRANSACTION = 20_000
 
 HIDE = Query(

@@ -41,11 +41,11 @@ STORED_NEURONS = Query(
     f"""
 MATCH (network:Network {{id: $id}})-[:HAS_LAYER]->(layer:Layer)
 OPTIONAL MATCH (layer)-[:HAS_NEURON]->(neuron:Neuron)
-RETURN layer.name AS layer, count(neuron) AS neurons,
-       sum(neuron.bias * (1 + neuron.index % {_SOURCE_FACTORS})) AS biases, layer.index AS layer_index
+RETURN layer.name AS layer, count(neuron) AS neurons, layer.index AS layer_index,
+       sum(neuron.bias * (1 + neuron.index % {_SOURCE_FACTORS})) AS biases
 ORDER BY layer_index
 """,
-    ("layer", "neurons", "biases", "layer_index"),
+    ("layer", "neurons", "layer_index", "biases"),
 )
 
 
@@ -108,7 +108,7 @@ def verify(database: Database, network: Network, identity: int, sums: list[LinkS
         raise VerificationFailed(
             f"{len(network.layers)} layers were written, but {len(stored)} are in the store."
         )
-    for layer, (name, neurons, biases, _) in zip(network.layers, stored, strict=True):
+    for layer, (name, neurons, _, biases) in zip(network.layers, stored, strict=True):
         if neurons != layer.size:
             raise VerificationFailed(
                 f"Layer {name!r} has {layer.size} neurons, but {neurons} are in the store."

@@ -38,7 +38,7 @@ class Report:
     layers, neurons, links
         Counts, which the store was found to hold.
     seconds
-        Time from begin to complete.
+        Time from begin to complete; removing what it replaces comes after.
     """
 
     name: str
@@ -223,9 +223,9 @@ def write(
     clean_up(database)
     replaces = _free(database, name, replace)
     writer = {"writer": lease.token(), "seconds": lease.SECONDS}
-    identity, first = database.write(
-        CLAIM, name=name, neurons=network.neuron_count, **writer
-    ).rows[0]
+    identity, first = database.write(CLAIM, name=name, neurons=network.neuron_count, **writer).rows[
+        0
+    ]
     try:
         _free(database, name, replace, identity)
         with lease.renewed(database, identity):
@@ -259,15 +259,10 @@ def write(
     except BaseException:
         remove(database, identity)
         raise
+    seconds = time.perf_counter() - started
     if replaces is not None:
         remove(database, replaces)
-    return Report(
-        name,
-        len(network.layers),
-        network.neuron_count,
-        network.link_count,
-        time.perf_counter() - started,
-    )
+    return Report(name, len(network.layers), network.neuron_count, network.link_count, seconds)
 
 
 def _properties(
@@ -319,9 +314,7 @@ def _free(database: Database, name: str, replace: bool, identity: int | None = N
     return replaces
 
 
-def _write_layers(
-    database: Database, network: Network, identity: int, firsts: list[int]
-) -> None:
+def _write_layers(database: Database, network: Network, identity: int, firsts: list[int]) -> None:
     offsets = accumulate((parameter.size for parameter in network.parameters), initial=0)
     links_in = [0] * len(network.layers)
     for block in network.links:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from queries import scope
 from queries.options import one_of, positive
@@ -197,9 +198,7 @@ def paths(
     )
 
 
-def _bounds(
-    network: str, layers: list[Place], start: Neurons, end: Neurons
-) -> dict[str, object]:
+def _bounds(network: str, layers: list[Place], start: Neurons, end: Neurons) -> dict[str, Any]:
     """Query parameters that bound the links a path may use to those on some way between."""
     between = _between(layers, start.layer, end.layer)
     reached = [

@@ -1,4 +1,4 @@
-"""What the command lines of all rooms share: answers on stdout, errors in one sentence on stderr."""
+"""What the command lines of all rooms share: answers on stdout, one-sentence errors on stderr."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
         return _fail(name, "Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; Python must not complain about it at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     return status if isinstance(status, int) else 0
 

@@ -17,7 +17,7 @@ from typing import Any, Final, LiteralString, Protocol, cast
 
 import neo4j
 import numpy as np
-from neo4j import exceptions as driver_errors
+from neo4j import exceptions as theirs
 from numpy.typing import NDArray
 
 from store import errors
@@ -197,7 +197,9 @@ class Database:
             query.cypher, parameters, write=True, seconds=None, row_cap=None
         )
 
-    def explain(self, cypher: str, parameters: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    def explain(
+        self, cypher: str, parameters: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         """The server's plan of a query, which is not run.
 
         Returns
@@ -335,7 +337,7 @@ def _fetched(
         rows,
         truncated,
         _counters(summary.counters) if write else None,
-        cast("Mapping[str, Any] | None", summary.plan),
+        summary.plan,
     )
 
 
@@ -357,47 +359,52 @@ def ours(uri: str) -> Iterator[None]:
     """Turns every error of the driver into one of ours; see :func:`translated`."""
     try:
         yield
-    except (driver_errors.GqlError, OSError, ValueError) as error:
+    except (theirs.GqlError, OSError, ValueError) as error:
         raise translated(error, uri) from error
 
 
+_NO_MEMORY = "The query needed more memory than one transaction may use."
+
+# First match wins: a class stands before its bases.
 _BY_CLASS: tuple[tuple[type[Exception], type[errors.WeightomeError], str], ...] = (
-    (driver_errors.AuthError, errors.AuthenticationFailed, "{uri} did not accept the user and password."),
-    (driver_errors.IncompleteCommit, errors.TransactionFailed, "The connection to {uri} broke during a commit; its outcome is unknown."),
-    (driver_errors.ServiceUnavailable, errors.StoreUnreachable, "No Neo4j answers at {uri}."),
-    (driver_errors.SessionExpired, errors.StoreUnreachable, "The connection to {uri} was lost."),
-    (driver_errors.ConnectionPoolError, errors.StoreUnreachable, "No free connection to {uri} in time."),
-    (driver_errors.ConfigurationError, errors.SettingsError, "{uri} cannot be used: {message}"),
-    (driver_errors.ConstraintError, errors.ConstraintViolated, "The store holds this already: {message}"),
-    (driver_errors.CypherSyntaxError, errors.InvalidQuery, "This is not valid Cypher: {message}"),
-    (driver_errors.CypherTypeError, errors.InvalidQuery, "The query mixes types: {message}"),
-    (driver_errors.Forbidden, errors.PermissionDenied, "The server does not allow this: {message}"),
-    (driver_errors.DatabaseUnavailable, errors.StoreUnreachable, "The database at {uri} is not available: {message}"),
-    (driver_errors.NotALeader, errors.StoreUnreachable, "{uri} does not take writes at the moment."),
-    (driver_errors.ForbiddenOnReadOnlyDatabase, errors.PermissionDenied, "The database at {uri} is read-only."),
-    (driver_errors.TransientError, errors.TransactionFailed, "The transaction was rolled back: {message}"),
-    (driver_errors.DatabaseError, errors.TransactionFailed, "The server failed and rolled back: {message}"),
-    (driver_errors.ClientError, errors.InvalidQuery, "The server refused the query: {message}"),
-    (driver_errors.Neo4jError, errors.TransactionFailed, "The server failed: {message}"),
-    (driver_errors.ResultError, errors.StoreError, "The answer could not be read: {message}"),
-    (driver_errors.TransactionError, errors.TransactionFailed, "The transaction failed: {message}"),
-    (driver_errors.SessionError, errors.TransactionFailed, "The session failed: {message}"),
-    (driver_errors.BrokenRecordError, errors.StoreError, "The answer could not be read: {message}"),
-    (driver_errors.DriverError, errors.StoreError, "The driver failed: {message}"),
-    (driver_errors.GqlError, errors.StoreError, "The server failed: {message}"),
+    (theirs.AuthError, errors.AuthenticationFailed, "{uri} did not accept the user and password."),
+    (
+        theirs.IncompleteCommit,
+        errors.TransactionFailed,
+        "The connection to {uri} broke during a commit; its outcome is unknown.",
+    ),
+    (theirs.ServiceUnavailable, errors.StoreUnreachable, "No Neo4j answers at {uri}."),
+    (theirs.SessionExpired, errors.StoreUnreachable, "The connection to {uri} was lost."),
+    (theirs.ConnectionPoolError, errors.StoreUnreachable, "No free connection to {uri} in time."),
+    (theirs.ConfigurationError, errors.SettingsError, "{uri} cannot be used: {message}"),
+    (theirs.ConstraintError, errors.ConstraintViolated, "The store holds this already: {message}"),
+    (theirs.CypherSyntaxError, errors.InvalidQuery, "This is not valid Cypher: {message}"),
+    (theirs.CypherTypeError, errors.InvalidQuery, "The query mixes types: {message}"),
+    (theirs.Forbidden, errors.PermissionDenied, "The server does not allow this: {message}"),
+    (theirs.DatabaseUnavailable, errors.StoreUnreachable, "{uri} is not available: {message}"),
+    (theirs.NotALeader, errors.StoreUnreachable, "{uri} takes no writes at the moment."),
+    (theirs.ForbiddenOnReadOnlyDatabase, errors.PermissionDenied, "{uri} is read-only."),
+    (theirs.TransientError, errors.TransactionFailed, "It was rolled back: {message}"),
+    (theirs.DatabaseError, errors.TransactionFailed, "The server failed: {message}"),
+    (theirs.ClientError, errors.InvalidQuery, "The server refused the query: {message}"),
+    (theirs.Neo4jError, errors.TransactionFailed, "The server failed: {message}"),
+    (theirs.ResultError, errors.StoreError, "The answer could not be read: {message}"),
+    (theirs.TransactionError, errors.TransactionFailed, "The transaction failed: {message}"),
+    (theirs.SessionError, errors.TransactionFailed, "The session failed: {message}"),
+    (theirs.BrokenRecordError, errors.StoreError, "The answer could not be read: {message}"),
+    (theirs.DriverError, errors.StoreError, "The driver failed: {message}"),
+    (theirs.GqlError, errors.StoreError, "The server failed: {message}"),
     (OSError, errors.StoreUnreachable, "{uri} cannot be reached: {message}"),
     (ValueError, errors.SettingsError, "{uri} cannot be used: {message}"),
-)  # fmt: skip
+)
 
 _BY_CODE: tuple[tuple[str, type[errors.WeightomeError], str], ...] = (
     ("TransactionTimedOut", errors.TimeLimitExceeded, "The query ran longer than its time limit."),
-    ("MemoryPoolOutOfMemoryError", errors.MemoryLimitExceeded, "The query needed more memory than one transaction may use."),
-    ("TransactionOutOfMemoryError", errors.MemoryLimitExceeded, "The query needed more memory than one transaction may use."),
+    ("MemoryPoolOutOfMemoryError", errors.MemoryLimitExceeded, _NO_MEMORY),
+    ("TransactionOutOfMemoryError", errors.MemoryLimitExceeded, _NO_MEMORY),
     ("AccessMode", errors.PermissionDenied, "Only reading is allowed here."),
     ("DatabaseNotFound", errors.SettingsError, "{uri} has no such database: {message}"),
-    ("UnableToSetRole", errors.PermissionDenied, "The server does not allow this: {message}"),
-    ("UnknownAcquisitionFailed", errors.TransactionFailed, "The transaction was rolled back: {message}"),
-)  # fmt: skip
+)
 
 
 def translated(error: Exception, uri: str = "the server") -> errors.WeightomeError:
@@ -405,15 +412,15 @@ def translated(error: Exception, uri: str = "the server") -> errors.WeightomeErr
 
     Example
     -------
-    >>> type(translated(driver_errors.SessionExpired("gone"))).__name__
+    >>> type(translated(theirs.SessionExpired("gone"))).__name__
     'StoreUnreachable'
     """
     message = (str(getattr(error, "message", "") or error).strip().splitlines() or [""])[0]
     known = by_code(str(getattr(error, "code", "") or ""), message, uri)
     if known is not None:
         return known
-    for theirs, mine, text in _BY_CLASS:
-        if isinstance(error, theirs):
+    for kind, mine, text in _BY_CLASS:
+        if isinstance(error, kind):
             return mine(text.format(uri=uri, message=message))
     raise AssertionError(f"{type(error).__name__} is not a driver error") from error
 

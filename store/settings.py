@@ -60,9 +60,7 @@ class Settings(BaseSettings):
     row_cap: int = Field(
         10_000, gt=0, description="Most rows of an answer; beyond it `truncated` is true."
     )
-    workers: int = Field(
-        2, ge=1, le=16, description="Concurrent write transactions of one ingest."
-    )
+    workers: int = Field(2, ge=1, le=16, description="Concurrent write transactions of one ingest.")
     block_links: int = Field(
         25_000, ge=1, le=1_000_000, description="Links written in one transaction."
     )

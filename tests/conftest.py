@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 
@@ -116,8 +117,7 @@ def random_network() -> Callable[..., Network]:
     def network(*sizes: int, seed: int = 0, bias: bool = True) -> Network:
         random = np.random.default_rng(seed)
         matrices = [
-            random.normal(size=shape).astype(np.float32)
-            for shape in zip(sizes, sizes[1:], strict=False)
+            random.normal(size=shape).astype(np.float32) for shape in itertools.pairwise(sizes)
         ]
         biases = [random.normal(size=size).astype(np.float32) for size in sizes[1:]]
         return dense_network(matrices, biases if bias else None)

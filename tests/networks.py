@@ -1,4 +1,4 @@
-"""Networks for tests, built straight on the seam: no reader stands between a test and its weights."""
+"""Networks for tests, built straight on the seam: no reader stands between."""
 
 from __future__ import annotations
 

@@ -16,9 +16,7 @@ from tests.networks import dense_network
 
 def test_runs_and_networks(database: Database, tiny: str) -> None:
     assert ["tiny-run", 1, 0, 0] in catalogue.runs(database).rows
-    record = next(
-        row for row in catalogue.networks(database).records() if row["network"] == tiny
-    )
+    record = next(row for row in catalogue.networks(database).records() if row["network"] == tiny)
     created = record.pop("created")
     assert created.endswith("Z")
     assert record == {

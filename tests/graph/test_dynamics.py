@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -41,11 +41,18 @@ def run(database: Database) -> Iterator[dict[int, tuple[list[np.ndarray], list[n
 
 
 def _expected(
-    statistic: str, matrices: list[np.ndarray], biases: list[np.ndarray], convention: str, bias: bool
+    statistic: str,
+    matrices: list[np.ndarray],
+    biases: list[np.ndarray],
+    convention: str,
+    bias: bool,
 ) -> list[float]:
     if statistic.startswith("link_"):
-        function = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}[statistic[5:]]
-        return [float(function(v)) for v in oracle.weights(matrices, biases, bias)]
+        values = oracle.weights(matrices, biases, bias)
+        return [
+            float({"mean": v.mean(), "std": v.std(), "min": v.min(), "max": v.max()}[statistic[5:]])
+            for v in values
+        ]
     pairs = oracle.strengths(matrices, biases, convention=convention, bias=bias)
     return [
         float(

@@ -60,9 +60,7 @@ def test_histogram(
 ) -> None:
     name = stored(dense_network(*network))
     table = histogram(database, name, bins=13, bias=bias)
-    for layer, values in zip(
-        ("fc1", "fc2", "fc3"), oracle.weights(*network, bias), strict=True
-    ):
+    for layer, values in zip(("fc1", "fc2", "fc3"), oracle.weights(*network, bias), strict=True):
         rows = [row for row in table.rows if row[0] == layer]
         counts, edges = np.histogram(values, bins=13)
         np.testing.assert_allclose([row[3] for row in rows], edges[:-1], rtol=1e-12, atol=1e-12)

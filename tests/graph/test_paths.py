@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import signal
 import subprocess
@@ -28,10 +29,7 @@ SIZES = (5, 4, 4, 3)
 
 def _matrices(seed: int) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
-    matrices = [
-        random.normal(size=shape).astype(np.float32)
-        for shape in zip(SIZES, SIZES[1:], strict=False)
-    ]
+    matrices = [random.normal(size=shape).astype(np.float32) for shape in itertools.pairwise(SIZES)]
     matrices[1][0, :2] = 0.0
     return matrices
 
@@ -45,7 +43,7 @@ def _expected(
         if neurons[0] in sources and neurons[-1] in targets
     ]
     # The links that a path between these may use.
-    usable = [matrix for matrix in matrices[:end]]
+    usable = list(matrices[:end])
     usable[0] = usable[0][sources]
     usable[-1] = usable[-1][:, targets]
     heaviest = max(float(np.abs(matrix).max()) for matrix in usable)
@@ -132,13 +130,18 @@ def test_bad_ends(database: Database, tiny: str) -> None:
         paths(database, tiny, "input", "fc2", k=0)
 
 
+def _fail_while_projected(database: Database, graph: str, bad: Query) -> None:
+    assert database.read(PROJECTIONS).rows == [[graph]]
+    database.read(bad)
+
+
 def test_projection_is_dropped_after_an_error(database: Database, tiny: str) -> None:
     whole = Query(
         "p", "", "MATCH (a:Neuron)-[:LINK]->(b) RETURN gds.graph.project($graph, a, b) AS g", ("g",)
     )
+    bad = Query("bad", "", "RETURN nonsense", ())
     with pytest.raises(InvalidQuery), projection(database, whole) as (graph, _):
-        assert database.read(PROJECTIONS).rows == [[graph]]
-        database.read(Query("bad", "", "RETURN nonsense", ()))
+        _fail_while_projected(database, graph, bad)
     assert database.read(PROJECTIONS).rows == []
 
 

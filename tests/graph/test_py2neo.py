@@ -75,5 +75,3 @@ def test_errors_become_ours(graph_database: Database) -> None:
         graph_database.read(Query("bad", "", "RETURN nonsense", ()))
     with pytest.raises(StoreError):
         graph_database.write(Query("bad", "", "CREATE (:Network {id: 1/0})"))
-
-

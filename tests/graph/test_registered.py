@@ -17,8 +17,8 @@ from store.query import Query
 
 # Parameters that must have a certain type for the server to plan the query.
 TYPED: dict[str, object] = {
-    **dict.fromkeys(("layers", "targets", "paths", "feeds", "parameters"), []),
-    **dict.fromkeys(("weights", "biases"), [0.5]),
+    **{name: [] for name in ("layers", "targets", "paths", "feeds", "parameters")},
+    **{name: [0.5] for name in ("weights", "biases")},
     **dict.fromkeys(("network", "run", "layer", "name", "metric", "graph", "writer"), "x"),
     **dict.fromkeys(("bias", "unit"), False),
     "properties": {},
@@ -37,8 +37,10 @@ def _queries() -> Iterator[Query]:
     for package in (store, ingest, queries):
         for module in _modules(package):
             for value in vars(module).values():
-                for query in value if isinstance(value, tuple) else (
-                    value.values() if isinstance(value, dict) else (value,)
+                for query in (
+                    value
+                    if isinstance(value, tuple)
+                    else (value.values() if isinstance(value, dict) else (value,))
                 ):
                     if isinstance(query, Query):
                         yield query
@@ -58,9 +60,7 @@ def test_there_are_queries_and_names_are_unique() -> None:
 @pytest.mark.parametrize("query", REGISTERED, ids=lambda query: query.name)
 def test_explain(database: Database, query: Query) -> None:
     assert query.doc.endswith("."), "a query says what it answers"
-    plan = database.explain(
-        query.cypher, {name: TYPED.get(name, 0) for name in query.parameters}
-    )
+    plan = database.explain(query.cypher, {name: TYPED.get(name, 0) for name in query.parameters})
     root = plan["children"][0] if plan["children"] else plan
     details = plan["args"].get("Details", root["args"].get("Details", ""))
     for column in query.columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -84,7 +85,7 @@ def small_networks(
     values = st.floats(-100, 100, width=32)
     matrices = [
         draw(arrays.arrays(np.float32, shape, elements=values))
-        for shape in zip(sizes, sizes[1:], strict=False)
+        for shape in itertools.pairwise(sizes)
     ]
     biases = [draw(arrays.arrays(np.float32, size, elements=values)) for size in sizes[1:]]
     return matrices, biases if draw(st.booleans()) else None

@@ -32,7 +32,9 @@ def test_every_link_is_in_one_tile(
         assert len({tile.sources for tile in row}) == 1
         for tile in row:
             assert 0 < tile.count <= block_links
-            covered[tile.sources.start : tile.sources.stop, tile.targets.start : tile.targets.stop] += 1
+            covered[
+                tile.sources.start : tile.sources.stop, tile.targets.start : tile.targets.stop
+            ] += 1
     assert (covered == 1).all()
 
 

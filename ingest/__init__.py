@@ -1,0 +1,134 @@
+"""A trained model -> the graph.
+
+>>> import ingest                                                       # doctest: +SKIP
+>>> ingest.ingest(model, name="mnist", run="training", step=100,
+...               metrics={"accuracy": 0.97})                           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeAlias
+
+from ingest import readers, writer
+from ingest.check import check_finite
+from ingest.layers.build import build
+from ingest.network import Network
+from ingest.progress import links_written
+from ingest.removal import delete
+from ingest.writer import Report
+from store import settings
+from store.connection import connect
+from store.database import Database
+
+if TYPE_CHECKING:
+    import torch
+
+    Model: TypeAlias = str | os.PathLike[str] | torch.nn.Module
+
+__all__ = ["Report", "delete", "ingest", "read"]
+
+
+def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network:
+    """Reads a model as layers of neurons and blocks of links; needs no database.
+
+    Parameters
+    ----------
+    model
+        A live ``torch.nn.Module``, or the path of a ``.pt``/``.pth`` state dict, a
+        ``.safetensors`` or a Keras ``.h5`` file. No code in the file is ever run.
+    input_shape
+        Of one sample, without the batch axis; needed for a live module only where it does not
+        follow from its first layer.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    UnreadableModel, UnsupportedOperation, ShapeMismatch, InvalidWeights
+
+    Example
+    -------
+    >>> read("mnist.safetensors").link_count                            # doctest: +SKIP
+    199210
+    """
+    network = build(readers.read(model, input_shape=input_shape))
+    check_finite(network)
+    return network
+
+
+def ingest(
+    model: Model,
+    *,
+    name: str,
+    run: str | None = None,
+    step: int | None = None,
+    metrics: Mapping[str, float] | None = None,
+    replace: bool = False,
+    input_shape: tuple[int, ...] | None = None,
+    database: Database | None = None,
+    progress: bool = False,
+) -> Report:
+    """Writes every neuron and every weighted link of a model into the store.
+
+    Parameters
+    ----------
+    model, input_shape
+        As for :func:`read`.
+    name
+        What the network shall be called.
+    run, step
+        The run that it is a snapshot of, and the training step.
+    metrics
+        Values to keep with it, such as ``{"accuracy": 0.97}``.
+    replace
+        Takes the place of a network of that name.
+    database
+        Where to; default: what the settings name, opened and closed here.
+    progress
+        Shows a bar with links per second on stderr.
+
+    Returns
+    -------
+    Report
+        ``name``, ``layers``, ``neurons``, ``links``, ``seconds``.
+
+    Raises
+    ------
+    InputError
+        The model or an argument cannot be used; nothing is written.
+    Conflict
+        The name is taken, or another process is writing it.
+    StoreError
+        The database failed; nothing of the network stays.
+
+    References
+    ----------
+    "Deep Neural Networks as Complex Networks", arXiv 2209.05488.
+
+    Example
+    -------
+    >>> model = torch.nn.Sequential(torch.nn.Linear(64, 10))            # doctest: +SKIP
+    >>> ingest(model, name="tiny").links                                # doctest: +SKIP
+    640
+    """
+    network = read(model, input_shape=input_shape)
+    chosen = settings.load()
+    opened = connect(chosen) if database is None else nullcontext(database)
+    with opened as store, links_written(network.link_count, name, shown=progress) as advance:
+        return writer.write(
+            store,
+            network,
+            name=name,
+            run=run,
+            step=step,
+            metrics=metrics,
+            replace=replace,
+            workers=chosen.workers,
+            block_links=chosen.block_links,
+            progress=advance,
+        )

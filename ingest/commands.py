@@ -1,0 +1,85 @@
+"""Command line of ingest: write a model file into the store, and remove one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ingest
+from ingest.removal import delete
+from store import settings
+from store.commandline import Format, FormatOption, print_table
+from store.connection import connect
+from store.errors import InvalidArgument
+from store.query import Table
+
+
+def ingest_command(
+    file: Annotated[Path, typer.Argument(help=".pt, .pth, .safetensors or Keras .h5 file.")],
+    name: Annotated[str, typer.Option(help="What the network shall be called.")],
+    run: Annotated[str | None, typer.Option(help="Run that this is a snapshot of.")] = None,
+    step: Annotated[int | None, typer.Option(help="Training step of the snapshot.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="NAME=NUMBER to keep with it; repeatable.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a network of that name.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Write every neuron and every weighted link of a model into the store."""
+    metrics = dict(_metric(assignment) for assignment in metric or [])
+    with connect(settings.load()) as database:
+        report = ingest.ingest(
+            file,
+            name=name,
+            run=run,
+            step=step,
+            metrics=metrics,
+            replace=replace,
+            database=database,
+            progress=True,
+        )
+    print_table(
+        Table(
+            ("network", "layers", "neurons", "links", "seconds"),
+            [
+                [
+                    report.name,
+                    report.layers,
+                    report.neurons,
+                    report.links,
+                    round(report.seconds, 3),
+                ]
+            ],
+        ),
+        form,
+    )
+
+
+def _metric(assignment: str) -> tuple[str, float]:
+    name, _, value = assignment.rpartition("=")
+    try:
+        if name:
+            return name, float(value)
+    except ValueError:
+        pass
+    raise InvalidArgument(f"--metric wants NAME=NUMBER, such as accuracy=0.97, not {assignment!r}.")
+
+
+def delete_command(
+    names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Networks to remove.")],
+) -> None:
+    """Remove networks, every neuron and link of them, and nothing else."""
+    with connect(settings.load()) as database:
+        for name in names:
+            delete(database, name)
+            print(f"Deleted {name}.")
+
+
+def mount(app: typer.Typer) -> None:
+    """Adds ingest and delete to a command line."""
+    app.command("ingest")(ingest_command)
+    app.command("delete")(delete_command)

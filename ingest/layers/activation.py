@@ -1,0 +1,71 @@
+"""Activations: a property of the layer that they follow.
+
+The property is the function's name and every argument that changes it, defaults included, since
+frameworks differ in them: ``leaky_relu(negative_slope=0.01)``. Several in a row are joined by a
+comma, first applied first. ``unknown`` stands where a file does not tell the activation.
+"""
+
+from __future__ import annotations
+
+from ingest.layers.building import Building, Families
+from ingest.operations import Operation
+
+UNKNOWN = "unknown"
+
+# Their name alone says all about them, unless a format gives one of them arguments.
+PLAIN = (
+    "exp",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmin",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+)
+WITH_ARGUMENTS = (
+    "celu",
+    "elu",
+    "hardshrink",
+    "hardtanh",
+    "leaky_relu",
+    "softplus",
+    "softshrink",
+    "threshold",
+)
+
+
+def text(operation: Operation) -> str:
+    """How an activation is written in ``Layer.activation``.
+
+    Example
+    -------
+    >>> text(Operation("act", "softplus", attributes={"beta": 1.0, "threshold": 20.0}))
+    'softplus(beta=1, threshold=20)'
+    """
+    if not operation.attributes:
+        return operation.kind
+    arguments = ", ".join(f"{key}={_value(value)}" for key, value in operation.attributes.items())
+    return f"{operation.kind}({arguments})"
+
+
+def _value(value: object) -> str:
+    # 1 and 1.0 are one argument; repr keeps every digit of any other float.
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def activation(operation: Operation, building: Building) -> None:
+    """Notes the function on the layer before it."""
+    building.activate(operation, text(operation))
+
+
+FAMILY: Families = dict.fromkeys((*PLAIN, *WITH_ARGUMENTS, UNKNOWN), activation)

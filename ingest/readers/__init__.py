@@ -1,0 +1,149 @@
+"""One reader per format, all yielding the same operation graph.
+
+A reader is chosen by what a file holds, not by what it is called, and is imported only then: a
+``.safetensors`` or ``.h5`` file needs no torch. No reader runs code from a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+from ingest.layers.activation import PLAIN
+from ingest.operations import OperationGraph
+from store.errors import InvalidArgument, UnreadableModel
+
+if TYPE_CHECKING:
+    import torch
+
+    Model: TypeAlias = str | os.PathLike[str] | torch.nn.Module
+
+
+class Reader(Protocol):
+    """Reads one file format."""
+
+    def __call__(
+        self, path: Path, input_shape: tuple[int, ...] | None, activation: str | None
+    ) -> OperationGraph: ...
+
+
+def read(
+    model: Model,
+    input_shape: tuple[int, ...] | None = None,
+    activation: str | None = None,
+) -> OperationGraph:
+    """Reads a model as a graph of operations; its weights are read later, in slices.
+
+    Parameters
+    ----------
+    model
+        A live ``torch.nn.Module``, or the path of a file: a PyTorch state dict (``.pt``,
+        ``.pth``), ``.safetensors`` or a Keras ``.h5``.
+    input_shape
+        Of one sample, without the batch axis. Default: as many values as the first linear layer
+        takes, in one row.
+    activation
+        What stands between the layers, for a file that holds weights and no graph; one of
+        :data:`ingest.layers.activation.PLAIN`. Default: ``unknown``. What follows the last
+        layer stays unknown.
+
+    Returns
+    -------
+    OperationGraph
+
+    Raises
+    ------
+    UnreadableModel
+        If there is no such file, it is damaged, it would run code, or it is no model.
+    UnsupportedOperation
+        If the model holds an operation that cannot be ingested.
+    ShapeMismatch
+        If a file without a graph holds matrices that do not chain.
+    InvalidWeights
+        If a tensor is not of floats.
+    InvalidArgument
+        If `input_shape` or `activation` cannot be used.
+
+    Example
+    -------
+    >>> read("mnist.safetensors", activation="relu").operations[1].name  # doctest: +SKIP
+    'fc1'
+    """
+    if input_shape is not None:
+        input_shape = _checked(input_shape)
+    if activation is not None and activation not in PLAIN:
+        raise InvalidArgument(
+            f"There is no activation {activation!r}: choose one of {', '.join(PLAIN)}."
+        )
+    if isinstance(model, str | os.PathLike):
+        path = Path(os.fsdecode(model))
+        return _reader(path)(path, input_shape, activation)
+    loaded = sys.modules.get("torch")
+    if loaded is None or not isinstance(model, loaded.nn.Module):
+        raise UnreadableModel(
+            f"A model is a path or a torch.nn.Module, not an object of {type(model).__name__}."
+        )
+    if activation is not None:
+        raise InvalidArgument("A live module tells its activations itself: pass none.")
+    from ingest.readers.module import read_module
+
+    return read_module(model, input_shape)
+
+
+def _checked(input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    shape = tuple(input_shape)
+    if not shape or any(type(size) is not int or size < 1 for size in shape):
+        raise InvalidArgument(
+            f"An input shape is one or more positive whole numbers, without the batch axis, "
+            f"not {shape}."
+        )
+    return shape
+
+
+def _reader(path: Path) -> Reader:
+    name, function = _format(_head(path), path)
+    return cast(Reader, getattr(import_module(f"ingest.readers.{name}"), function))
+
+
+def _format(head: bytes, path: Path) -> tuple[str, str]:
+    """Module and function that read the file: by its first bytes, else by its name."""
+    suffix = path.suffix.lower()
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "keras_h5", "read_keras"
+    if head.startswith(b"PK"):
+        return "state_dict", "read_state_dict"
+    # A safetensors file begins with the length of its header, eight bytes of any value.
+    if head[8:9] == b"{" or suffix == ".safetensors":
+        return "safetensors", "read_safetensors"
+    if head[:1] == b"\x80" or suffix in {".pt", ".pth", ".ckpt"}:
+        return "state_dict", "read_state_dict"
+    if suffix in {".h5", ".hdf5"}:
+        return "keras_h5", "read_keras"
+    raise UnreadableModel(
+        f"The file {path.name!r} is no model that Weightome knows: it reads PyTorch state dicts "
+        "(.pt, .pth), .safetensors and Keras .h5."
+    )
+
+
+def _head(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableModel(f"{str(path)!r} is a folder, not a model file.")
+        # A pipe or a device would block, or never end.
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableModel(f"{str(path)!r} is not a regular file.")
+        if status.st_size == 0:
+            raise UnreadableModel(f"The file {path.name!r} is empty.")
+        with path.open("rb") as file:
+            return file.read(9)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnreadableModel(f"There is no file {str(path)!r}.") from error
+    except OSError as error:
+        raise UnreadableModel(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UnreadableModel(f"{str(path)!r} is not a path: {error}.") from error

@@ -1,0 +1,189 @@
+"""Command line of the questions: each command asks one and prints its Table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from queries import catalogue, cypher, dynamics, links, paths, strength
+from store import settings
+from store.commandline import Format, FormatOption, print_table
+from store.connection import connect
+from store.database import Database
+from store.errors import InvalidArgument
+from store.query import Table
+
+Network = Annotated[str, typer.Argument(help="Name of a network; `weightome networks` lists them.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Most rows to print.")]
+Convention = Annotated[
+    str, typer.Option(help="plain: sums of weights. cnt: unit links at the ends, bias counted.")
+]
+Bias = Annotated[bool, typer.Option("--bias", help="Count biases too.")]
+
+
+def _answer(ask: Callable[[Database], Table], form: Format, limit: int | None = None) -> None:
+    with connect(settings.load()) as database:
+        print_table(ask(database.limited(row_cap=limit)), form)
+
+
+def runs_command(form: FormatOption = Format.TABLE, limit: Limit = None) -> None:
+    """Every run, with its snapshots."""
+    _answer(catalogue.runs, form, limit)
+
+
+def networks_command(
+    run: Annotated[str | None, typer.Option(help="Only the snapshots of this run.")] = None,
+    form: FormatOption = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """Every network, with its counts and metrics."""
+    _answer(lambda database: catalogue.networks(database, run), form, limit)
+
+
+def layers_command(network: Network, form: FormatOption = Format.TABLE) -> None:
+    """The layers of a network."""
+    _answer(lambda database: catalogue.layers(database, network), form)
+
+
+def neurons_command(
+    network: Network,
+    layer: Annotated[str, typer.Argument(help="Name of a layer.")],
+    form: FormatOption = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """The neurons of a layer."""
+    _answer(lambda database: catalogue.neurons(database, network, layer), form, limit)
+
+
+def neuron_command(
+    network: Network,
+    address: Annotated[str, typer.Argument(help="LAYER/INDEX, such as fc1/12.")],
+    k: Annotated[int, typer.Option("-k", help="Links per direction.")] = 10,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """One neuron's strongest links, in and out."""
+    layer, slash, index = address.rpartition("/")
+    if not slash or not (index.isascii() and index.isdigit()):
+        raise InvalidArgument(f"{address!r} names no neuron: write LAYER/INDEX, such as fc1/12.")
+    _answer(lambda database: catalogue.neuron(database, network, layer, int(index), k=k), form)
+
+
+def links_command(
+    network: Network,
+    bias: Bias = False,
+    near_zero: Annotated[
+        float, typer.Option(help="A weight counts as near zero up to this magnitude.")
+    ] = 1e-3,
+    histogram: Annotated[bool, typer.Option("--histogram", help="Bin counts instead.")] = False,
+    bins: Annotated[int, typer.Option(help="Bins of the histogram.")] = 20,
+    layer: Annotated[str | None, typer.Option(help="Histogram of this layer only.")] = None,
+    form: FormatOption = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """Link weights per layer: moments, quantiles, near-zero fraction; or a histogram."""
+    if layer is not None and not histogram:
+        raise InvalidArgument("--layer goes with --histogram.")
+    _answer(
+        lambda database: (
+            links.histogram(database, network, layer, bins=bins, bias=bias)
+            if histogram
+            else links.links(database, network, bias=bias, near_zero=near_zero)
+        ),
+        form,
+        limit,
+    )
+
+
+def strength_command(
+    network: Network,
+    convention: Convention = "plain",
+    bias: Bias = False,
+    by_layer: Annotated[
+        bool, typer.Option("--by-layer", help="Statistics of each layer, with its fluctuation.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """Strength in, out and total of every neuron, or its statistics by layer."""
+    ask = strength.layer_strength if by_layer else strength.strength
+    _answer(lambda database: ask(database, network, convention=convention, bias=bias), form, limit)
+
+
+def paths_command(
+    network: Network,
+    source: Annotated[str, typer.Option("--from", help="LAYER/INDEX, or LAYER for any of it.")],
+    target: Annotated[str, typer.Option("--to", help="LAYER/INDEX, or LAYER for any of it.")],
+    k: Annotated[int, typer.Option("-k", help="How many paths.")] = 10,
+    cost: Annotated[str, typer.Option(help="strongest, nearest or hops.")] = "strongest",
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """The k strongest (nearest, shortest) paths from a neuron or layer to another."""
+    _answer(lambda database: paths.paths(database, network, source, target, k=k, cost=cost), form)
+
+
+def dynamics_command(
+    run: Annotated[str, typer.Argument(help="Name of a run; `weightome runs` lists them.")],
+    statistic: Annotated[
+        str, typer.Option(help=f"{', '.join(dynamics.STATISTICS)} or metric:NAME.")
+    ] = "fluctuation",
+    layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
+    convention: Convention = "plain",
+    bias: Bias = False,
+    form: FormatOption = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """One layer statistic or metric across the snapshots of a run."""
+    _answer(
+        lambda database: dynamics.dynamics(
+            database, run, statistic, layer=layer, convention=convention, bias=bias
+        ),
+        form,
+        limit,
+    )
+
+
+def cypher_command(
+    text: Annotated[str, typer.Argument(help="The query, or - to read it from stdin.")],
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", help="NAME=VALUE, value as JSON or plain text; repeatable."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.001, help="Time limit.")] = None,
+    form: FormatOption = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """Your own Cypher, read only."""
+    if text == "-":
+        text = sys.stdin.read()
+    parameters = dict(_parameter(assignment) for assignment in param or [])
+    _answer(
+        lambda database: cypher.cypher(database, text, parameters, seconds=seconds), form, limit
+    )
+
+
+def _parameter(assignment: str) -> tuple[str, Any]:
+    name, equals, value = assignment.partition("=")
+    if not (equals and name.isidentifier()):
+        raise InvalidArgument(f"--param wants NAME=VALUE, not {assignment!r}.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def mount(app: typer.Typer) -> None:
+    """Adds the questions to a command line."""
+    app.command("runs")(runs_command)
+    app.command("networks")(networks_command)
+    app.command("layers")(layers_command)
+    app.command("neurons")(neurons_command)
+    app.command("neuron")(neuron_command)
+    app.command("links")(links_command)
+    app.command("strength")(strength_command)
+    app.command("paths")(paths_command)
+    app.command("dynamics")(dynamics_command)
+    app.command("cypher")(cypher_command)

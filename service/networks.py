@@ -1,0 +1,107 @@
+"""``/v1/networks``: what is in a network, and what is measured on it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from queries import catalogue, links, paths, strength
+from service.asking import Bounded, Timed
+from service.description import described
+from service.parameters import (
+    Bias,
+    Bins,
+    ByLayer,
+    Convention,
+    LayerName,
+    LinkCount,
+    NearZero,
+    NetworkName,
+    NeuronIndex,
+    OfLayer,
+    OfRun,
+    PathCost,
+    PathCount,
+    PathEnd,
+)
+
+router = APIRouter(tags=["networks"])
+
+
+@router.get("/v1/networks", **described("networks", 404))
+async def networks_(ask: Bounded, run: OfRun = None) -> Response:
+    """Every network, with its counts and metrics, or those of one run."""
+    return await ask(lambda database: catalogue.networks(database, run))
+
+
+@router.get("/v1/networks/{name}/layers", **described("layers", 404))
+async def layers_(ask: Bounded, name: NetworkName) -> Response:
+    """The layers of a network, in order."""
+    return await ask(lambda database: catalogue.layers(database, name))
+
+
+@router.get("/v1/networks/{name}/layers/{layer}/neurons", **described("neurons", 404))
+async def neurons_(ask: Bounded, name: NetworkName, layer: LayerName) -> Response:
+    """The neurons of a layer, with their biases and numbers of links. Ids are text, for they may
+    be greater than JavaScript's safe integers.
+    """
+    return await ask(lambda database: catalogue.neurons(database, name, layer))
+
+
+@router.get(
+    "/v1/networks/{name}/layers/{layer}/neurons/{neuron}",
+    **described("neuron", 404),
+)
+async def neuron_(
+    ask: Timed, name: NetworkName, layer: LayerName, neuron: NeuronIndex, k: LinkCount = 10
+) -> Response:
+    """One neuron's strongest links, in and out."""
+    return await ask(lambda database: catalogue.neuron(database, name, layer, neuron, k=k))
+
+
+@router.get("/v1/networks/{name}/strength", **described("strength", 404))
+async def strength_(
+    ask: Bounded,
+    name: NetworkName,
+    convention: Convention = "plain",
+    bias: Bias = False,
+    by_layer: ByLayer = False,
+) -> Response:
+    """Strength of every neuron: the signed sums of its incoming and outgoing weights, and their
+    total; or, with `by_layer`, their statistics in each layer.
+    """
+    measure = strength.layer_strength if by_layer else strength.strength
+    return await ask(lambda database: measure(database, name, convention=convention, bias=bias))
+
+
+@router.get("/v1/networks/{name}/links", **described("links", 404))
+async def links_(
+    ask: Bounded, name: NetworkName, bias: Bias = False, near_zero: NearZero = 1e-3
+) -> Response:
+    """Link weights of each layer: moments, quantiles and the fraction near zero."""
+    return await ask(lambda database: links.links(database, name, bias=bias, near_zero=near_zero))
+
+
+@router.get("/v1/networks/{name}/histogram", **described("histogram", 404))
+async def histogram_(
+    ask: Bounded,
+    name: NetworkName,
+    layer: OfLayer = None,
+    bins: Bins = 20,
+    bias: Bias = False,
+) -> Response:
+    """Histogram of the link weights of each layer, or of one."""
+    return await ask(lambda database: links.histogram(database, name, layer, bins=bins, bias=bias))
+
+
+@router.get("/v1/networks/{name}/paths", **described("paths", 404))
+async def paths_(
+    ask: Timed,
+    name: NetworkName,
+    source: PathEnd,
+    target: PathEnd,
+    k: PathCount = 10,
+    cost: PathCost = "strongest",
+) -> Response:
+    """The k strongest, nearest or shortest paths from a neuron or layer to another."""
+    return await ask(lambda database: paths.paths(database, name, source, target, k=k, cost=cost))

@@ -1,0 +1,120 @@
+"""Parameters that addresses share, each described once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from fastapi import Path, Query
+from pydantic import AfterValidator
+
+from queries import dynamics, options, paths
+
+MOST_ROWS = 100_000
+
+# Only now: service.address says why.
+_DECODED = AfterValidator(unquote)
+
+
+def _choice(values: Collection[str]) -> dict[str, Any]:
+    # Listed for readers only: the question itself checks it, here as on the command line.
+    return {"enum": list(values)}
+
+
+NetworkName = Annotated[
+    str,
+    _DECODED,
+    Path(
+        description="Name of a network, percent-encoded (`/` is `%2F`); `/v1/networks` lists them.",
+        examples=["tiny"],
+    ),
+]
+RunName = Annotated[
+    str,
+    _DECODED,
+    Path(
+        description="Name of a run, percent-encoded (`/` is `%2F`); `/v1/runs` lists them.",
+        examples=["tiny-run"],
+    ),
+]
+LayerName = Annotated[
+    str,
+    _DECODED,
+    Path(
+        description="Name of a layer, percent-encoded; `/v1/networks/{name}/layers` lists them.",
+        examples=["fc1"],
+    ),
+]
+NeuronIndex = Annotated[
+    int, Path(ge=0, description="Position of the neuron in its layer, from 0.", examples=[2])
+]
+OfRun = Annotated[
+    str | None, Query(description="Only the snapshots of this run.", examples=["tiny-run"])
+]
+OfLayer = Annotated[str | None, Query(description="Only this layer.", examples=["fc1"])]
+Bias = Annotated[bool, Query(description="Count biases too.", examples=[False])]
+Convention = Annotated[
+    str,
+    Query(
+        description="`plain`: sums of weights. `cnt`: a unit link at each input and output, and "
+        "the bias counted as incoming.",
+        json_schema_extra=_choice(options.CONVENTIONS),
+        examples=["cnt"],
+    ),
+]
+ByLayer = Annotated[
+    bool,
+    Query(description="Statistics of each layer, with its fluctuation.", examples=[True]),
+]
+NearZero = Annotated[
+    float, Query(description="A weight counts as near zero up to this magnitude.", examples=[1e-3])
+]
+Bins = Annotated[int, Query(description="Number of equal bins, 1 to 1000.", examples=[20])]
+PathEnd = Annotated[
+    str,
+    Query(
+        description="`LAYER/INDEX` for one neuron, `LAYER` for any neuron of it.",
+        examples=["input/0"],
+    ),
+]
+PathCount = Annotated[int, Query(description="How many paths, 1 to 10000.", examples=[3])]
+PathCost = Annotated[
+    str,
+    Query(
+        description=" ".join(f"`{cost.name}`: {cost.meaning}." for cost in paths.COSTS.values()),
+        json_schema_extra=_choice(paths.COSTS),
+        examples=["strongest"],
+    ),
+]
+LinkCount = Annotated[
+    int, Query(description="How many links per direction, strongest first.", examples=[2])
+]
+Statistic = Annotated[
+    str,
+    Query(
+        description=f"One of {', '.join(dynamics.STATISTICS)}; or `metric:NAME` for a metric "
+        "recorded at ingest.",
+        examples=["fluctuation"],
+    ),
+]
+Limit = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=MOST_ROWS,
+        description="Most rows of the answer; `truncated` tells whether there are more. "
+        "Default: the service's row cap.",
+        examples=[100],
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        allow_inf_nan=False,
+        description="Time limit of each database query, in seconds; at most, and by default, "
+        "the service's own.",
+        examples=[10],
+    ),
+]
