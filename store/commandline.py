@@ -8,7 +8,6 @@ import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
@@ -40,7 +39,6 @@ def application(help_text: str) -> typer.Typer:
     """A command line in the house style."""
     return typer.Typer(
         help=help_text,
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -57,27 +55,26 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
         0; 1 when a command failed with one of our errors; 2 when the command line is wrong; 130
         after Ctrl-C. Errors are one sentence on stderr, never a traceback.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
     try:
-        status = command.main(arguments, prog_name=name, standalone_mode=False)
+        status = command.main(given or ["--help"], prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except WeightomeError as error:
         return _fail(name, str(error), FAILED)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return USAGE
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else name
+    except typer.TyperException as error:
+        context: typer.Context | None = getattr(error, "ctx", None)
+        path = context.command_path if context else name
         message = error.format_message().rstrip(".")
-        return _fail(name, f"{message}; see '{path} --help'.", USAGE)
-    except click.ClickException as error:
-        return _fail(name, error.format_message(), FAILED)
-    except (click.Abort, KeyboardInterrupt):
+        return _fail(name, f"{message}; see '{path} --help'.", error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
         return _fail(name, "Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; Python must not complain about it at exit.
         sys.stdout = None
         return 0
+    if not given:
+        return USAGE
     return status if isinstance(status, int) else 0
 
 

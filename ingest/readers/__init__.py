@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Model: TypeAlias = str | os.PathLike[str] | torch.nn.Module
 
 
+# A binary pickle tells its protocol first.
+_PICKLES = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
+
+
 class Reader(Protocol):
     """Reads one file format."""
 
@@ -117,10 +121,12 @@ def _format(head: bytes, path: Path) -> tuple[str, str]:
     if head.startswith(b"PK"):
         return "state_dict", "read_state_dict"
     # A safetensors file begins with the length of its header, eight bytes of any value.
-    if head[8:9] == b"{" or suffix == ".safetensors":
+    if head[8:9] == b"{":
         return "safetensors", "read_safetensors"
-    if head[:1] == b"\x80" or suffix in {".pt", ".pth", ".ckpt"}:
+    if head[:2] in _PICKLES or suffix in {".pt", ".pth", ".ckpt"}:
         return "state_dict", "read_state_dict"
+    if suffix == ".safetensors":
+        return "safetensors", "read_safetensors"
     if suffix in {".h5", ".hdf5"}:
         return "keras_h5", "read_keras"
     raise UnreadableModel(

@@ -11,76 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ingest.operations import Operation, Parameter
-from ingest.readers.wording import Names, reason
-from store.errors import UnsupportedOperation
+from ingest.readers.calls import Call, Ref
+from ingest.readers.composites import absorbed, composite
+from ingest.readers.wording import Names
 
 Attributes: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Ref:
-    """An argument that is another value of the program: an input, a parameter or a result."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operator call of a program.
-
-    Parameters
-    ----------
-    name
-        Of its result; unique in the program.
-    target
-        The operator and its overload, such as ``aten.linear.default``.
-    arguments
-        By the names of the operator's schema, defaults included.
-    module
-        ``named_modules()`` path of the innermost module that calls it.
-    leaf
-        Whether that is a module of torch's own without children, so that the call is the module.
-    shape, dtype
-        Of its result, with the batch axis.
-    """
-
-    name: str
-    target: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    module: str = ""
-    leaf: bool = False
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-
-    @property
-    def operator(self) -> str:
-        """What a person calls it: ``relu`` for ``aten.relu_.default``."""
-        if not self.target.startswith("aten."):
-            return self.target
-        return self.target.split(".")[1].strip("_")
-
-    @property
-    def in_place(self) -> bool:
-        """Whether it writes its result over its first argument."""
-        return self.target.startswith("aten.") and self.target.split(".")[1].endswith("_")
-
-    @property
-    def pure(self) -> bool:
-        """Whether it may be left out when nobody takes its result."""
-        return self.target.startswith("aten.") and not self.in_place and ".out" not in self.target
-
-    @property
-    def source(self) -> object:
-        """Its first argument, which is the one that it transforms."""
-        return next(iter(self.arguments.values()), None)
-
-    def refused(self, why: str = "") -> UnsupportedOperation:
-        """The error that names this call."""
-        where = f"layer {self.module!r}" if self.module else "outside any layer"
-        return UnsupportedOperation(
-            f"The model holds {reason(self.operator)} ({where}){why}, which Weightome cannot "
-            "ingest."
-        )
 
 
 @dataclass(frozen=True)
@@ -181,9 +116,9 @@ def operations(
     walk = _Walk([*inputs, *calls], parameters, batch)
     for value in inputs:
         walk.enter(value)
-    live, absorbed = _live(calls, outputs), _absorbed(calls, outputs)
+    live = _live(calls, outputs) - absorbed(calls, outputs)
     for call in calls:
-        if call.name in live - absorbed and call.operator not in _CHECKS:
+        if call.name in live and call.operator not in _CHECKS:
             walk.step(call)
     return tuple(walk.operations)
 
@@ -231,9 +166,9 @@ class _Walk:
 
     def _meaning(self, call: Call) -> tuple[str, object, Attributes]:
         """Kind, the argument that it transforms, and attributes."""
-        composite = _composite(call, self._calls)
-        if composite is not None:
-            return composite.kind, composite.source, {}
+        several = composite(call, self._calls)
+        if several is not None:
+            return several.kind, several.source, {}
         rule = TABLE.get(call.operator)
         if rule is None or not (call.pure or call.in_place):
             raise call.refused()
@@ -304,16 +239,8 @@ def _live(calls: Sequence[Call], outputs: Collection[str]) -> set[str]:
     for call in reversed(calls):
         if call.name in live or not call.pure:
             live.add(call.name)
-            live.update(ref.name for ref in _refs(call))
+            live.update(ref.name for ref in call.refs)
     return live
-
-
-def _refs(call: Call) -> list[Ref]:
-    """The values that a call takes."""
-    flat: list[object] = []
-    for argument in call.arguments.values():
-        flat += argument if isinstance(argument, list | tuple) else [argument]
-    return [argument for argument in flat if isinstance(argument, Ref)]
 
 
 def _normal(attributes: Attributes, call: Call) -> Attributes:
@@ -329,59 +256,3 @@ def _normal(attributes: Attributes, call: Call) -> Attributes:
     return {
         key: float(value) if isinstance(value, int) else value for key, value in attributes.items()
     }
-
-
-@dataclass(frozen=True)
-class _Composite:
-    """An activation that torch writes as several calls, the last of which stands for all."""
-
-    kind: str
-    source: object
-    inner: tuple[str, ...]
-
-
-def _composite(call: Call, calls: Mapping[str, Call]) -> _Composite | None:
-    """Recognizes softsign x / (1 + abs(x)), tanhshrink x - tanh(x) and softmin softmax(-x)."""
-
-    def of(argument: object) -> Call | None:
-        return calls.get(argument.name) if isinstance(argument, Ref) else None
-
-    one, other = call.arguments.get("self"), of(call.arguments.get("other"))
-    match call.operator:
-        case "div" if other and other.operator == "add" and other.arguments.get("other") == 1:
-            inner = of(other.source)
-            if (
-                inner
-                and inner.operator == "abs"
-                and inner.source == one
-                and other.arguments.get("alpha", 1) == 1
-                and call.arguments.get("rounding_mode") is None
-            ):
-                return _Composite("softsign", one, (other.name, inner.name))
-        case "sub" if other and other.operator == "tanh" and other.source == one:
-            if call.arguments.get("alpha", 1) == 1:
-                return _Composite("tanhshrink", one, (other.name,))
-        case "softmax":
-            inner = of(one)
-            axis = call.arguments.get("dim")
-            if inner and inner.operator == "neg" and axis in (-1, len(call.shape) - 1):
-                return _Composite("softmin", inner.source, (inner.name,))
-    return None
-
-
-def _absorbed(calls: Sequence[Call], outputs: Collection[str]) -> set[str]:
-    """Calls that only serve a composite activation."""
-    by_name = {call.name: call for call in calls}
-    users: dict[str, set[str]] = {}
-    for call in calls:
-        for ref in _refs(call):
-            users.setdefault(ref.name, set()).add(call.name)
-    absorbed: set[str] = set()
-    for call in calls:
-        composite = _composite(call, by_name)
-        if composite is not None:
-            inside = {call.name, *composite.inner}
-            absorbed.update(
-                name for name in composite.inner if users[name] <= inside and name not in outputs
-            )
-    return absorbed

@@ -75,6 +75,8 @@ def _answer(path: Path) -> dict[str, Any]:
         # -P: the child's folder is full of modules called like packages.
         done = subprocess.run(
             [sys.executable, "-P", str(_INDEX), os.path.abspath(path)],
+            # NumPy's threads would reserve much of the address space that the child allows itself.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SECONDS,

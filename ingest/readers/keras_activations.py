@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 Activation: TypeAlias = tuple[str, Mapping[str, Any]]
 
+LAYERS = ("Activation", "ELU", "LeakyReLU", "ReLU", "Softmax")
+
 _SAME = (
     "gelu", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax",
     "softsign", "tanh",

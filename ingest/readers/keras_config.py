@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ingest.operations import Operation, Parameter
-from ingest.readers.keras_activations import by_layer, by_name
+from ingest.readers.keras_activations import LAYERS, by_layer, by_name
 from ingest.readers.wording import Names, damaged, reason
 from store.errors import InvalidArgument, ShapeMismatch, UnsupportedOperation
 
@@ -26,6 +26,7 @@ _NOISE = (
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
     "SpatialDropout1D",
 )  # fmt: skip
+_KNOWN = frozenset({"InputLayer", "Dense", "Flatten", "Reshape", *_NOISE, *LAYERS})
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ def graph(
         steps, told = _steps(json.loads(text), path)
     except (ValueError, RecursionError) as error:
         raise damaged(path, f"its model_config is not JSON ({error})") from error
+    for step in steps:
+        if step.class_name not in _KNOWN:
+            raise step.refused()
     following: dict[Value | None, list[Step]] = defaultdict(list)
     for step in steps:
         following[step.source].append(step)

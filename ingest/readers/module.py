@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ingest.operations import OperationGraph
-from ingest.readers.aten import Call, Ref, operations
+from ingest.readers.aten import operations
+from ingest.readers.calls import Call, Ref
 from ingest.readers.torch_tensors import check_floats, parameters
 from ingest.readers.wording import reason
 from store.errors import InvalidArgument, UnsupportedOperation

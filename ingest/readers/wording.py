@@ -18,9 +18,10 @@ def damaged(path: Path, why: object) -> UnreadableModel:
 
 
 def reason(why: object) -> str:
-    """An error of somebody else as part of one sentence: its first line, printable, not long."""
+    """What somebody else says as part of one sentence: their first one, printable, not long."""
     lines = str(why).strip().splitlines() or [type(why).__name__]
-    text = "".join(character for character in lines[0] if character.isprintable())
+    first = lines[0].partition(". ")[0]
+    text = "".join(character for character in first if character.isprintable())
     return text[:_LONGEST_REASON].rstrip(" .:")
 
 

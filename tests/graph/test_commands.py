@@ -111,7 +111,7 @@ def test_every_command_in_every_format(
          "weightome: --metric wants NAME=NUMBER, such as accuracy=0.97, not 'accuracy'."),
         (("delete", "nothing"), 1, "weightome: There is no network 'nothing'."),
         (("strength",), 2,
-         "weightome: Missing argument 'NETWORK'; see 'weightome strength --help'."),
+         "weightome: Missing argument 'network'; see 'weightome strength --help'."),
         (("strength", "tiny", "--nonsense"), 2,
          "weightome: No such option: --nonsense; see 'weightome strength --help'."),
         (("nonsense",), 2, "weightome: No such command 'nonsense'; see 'weightome --help'."),

@@ -239,5 +239,3 @@ def test_a_network_is_built_without_reading_weights() -> None:
     network: Network = build(graph(linear("one", "input", huge)))
     assert network.link_count == 3 * 10**9
     assert not reads
-
-

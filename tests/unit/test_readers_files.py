@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def state_of(*sizes: int, names: str = "fc{}") -> dict[str, torch.Tensor]:
     """A chain of dense layers, in the order of their definition."""
     generator = torch.Generator().manual_seed(sum(sizes))
     state = {}
-    for number, (sources, targets) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for number, (sources, targets) in enumerate(pairwise(sizes), 1):
         name = names.format(number)
         state[f"{name}.weight"] = torch.randn(targets, sources, generator=generator)
         state[f"{name}.bias"] = torch.randn(targets, generator=generator)
@@ -231,7 +232,7 @@ def test_numbers_against_the_order_of_definition_are_not_guessed(tmp_path: Path)
 def test_a_search_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "MOST_STEPS", 50)
     letters = {letter * 2: (3, 3) for letter in "abcdefghijkl"}
-    with pytest.raises(ShapeMismatch, match="'zz.weight' .* takes 5; ingest the live module"):
+    with pytest.raises(ShapeMismatch, match=r"'zz.weight' .* takes 5; ingest the live module"):
         order(tmp_path, "safetensors", **letters, zz=(3, 5))
 
 

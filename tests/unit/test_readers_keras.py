@@ -131,7 +131,9 @@ def call_3(name: str, number: int = 0) -> Any:
     return {"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}}
 
 
-@pytest.mark.parametrize(("call", "shape"), [(call_2, "batch_input_shape"), (call_3, "batch_shape")])
+@pytest.mark.parametrize(
+    ("call", "shape"), [(call_2, "batch_input_shape"), (call_3, "batch_shape")]
+)
 def test_a_functional_model_with_a_shared_layer(
     tmp_path: Path, call: Callable[..., Any], shape: str
 ) -> None:
@@ -372,7 +374,8 @@ def test_rows_are_read_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_hdf5_is_never_loaded_into_this_process(tmp_path: Path) -> None:
     script = (
         "import sys; from ingest.readers import read; "
-        f"read({str(saved(tmp_path, None))!r}); print('h5py' in sys.modules, 'torch' in sys.modules)"
+        f"read({str(saved(tmp_path, None))!r}); "
+        "print('h5py' in sys.modules, 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

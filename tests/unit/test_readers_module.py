@@ -202,7 +202,7 @@ class Forward(nn.Module):
         return self.function(self, x)
 
 
-def changed_in_place(model: Any, x: torch.Tensor) -> torch.Tensor:
+def changed_in_place(model: Any, x: torch.Tensor) -> Any:
     hidden = model.a(x)
     hidden.relu_()
     model.b.weight.abs()
@@ -352,6 +352,14 @@ def test_what_the_layers_refuse(
     with pytest.raises(UnsupportedOperation) as caught:
         build(graph)
     assert str(caught.value) == message
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    model = Classifier()
+    model(torch.ones(2, 6)).sum().backward()
+    before = [(id(tensor), tensor.grad) for tensor in model.parameters()]
+    build(read(model))
+    assert [(id(tensor), tensor.grad) for tensor in model.parameters()] == before
 
 
 def test_training_flags_are_as_before_also_after_an_error() -> None:
