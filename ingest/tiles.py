@@ -39,16 +39,18 @@ def tiles(links: DenseLinks, block_links: int, workers: int) -> list[list[Tile]]
     block_links
         Most links of a tile.
     workers
-        Where the layers are large enough, there are as many rows and columns.
+        Where there are more links than one tile may hold, there are as many rows and columns.
 
     Example
     -------
     >>> import numpy as np
     >>> from ingest.operations import Parameter
     >>> block = DenseLinks(0, 1, Parameter.of("w", np.zeros((4, 6))), 0, True)
-    >>> [[tile.count for tile in row] for row in tiles(block, 100, 2)]
+    >>> [[tile.count for tile in row] for row in tiles(block, 12, 2)]
     [[6, 6], [6, 6]]
     """
+    if links.count <= block_links:
+        return [[Tile(range(links.sources), range(links.targets))]]
     width = min(-(-links.targets // workers), WIDEST, block_links)
     height = max(1, min(-(-links.sources // workers), block_links // width))
     return [

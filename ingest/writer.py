@@ -344,6 +344,7 @@ def _write_layers(database: Database, network: Network, identity: int, firsts: l
                 "index": index,
                 "name": parameter.name,
                 "shape": list(parameter.shape),
+                "aliases": list(parameter.aliases),
                 "dtype": parameter.dtype,
                 "first": offset,
             }

@@ -18,6 +18,22 @@ DROP = Query(
 )
 
 
+SWEEP = Query(
+    "sweep_projections",
+    "Frees the projected graphs of processes that were killed before they could.",
+    """
+CALL gds.graph.list() YIELD graphName, creationTime
+WHERE graphName STARTS WITH 'weightome-'
+  AND creationTime < datetime() - duration({seconds: toInteger($age)})
+CALL gds.graph.drop(graphName, false) YIELD graphName AS graph
+RETURN graph
+""",
+    ("graph",),
+)
+# Far beyond the time limits of the queries that run while a graph is projected.
+_ABANDONED_AFTER = 10
+
+
 @contextmanager
 def projection(database: Database, query: Query, **parameters: Any) -> Iterator[tuple[str, Table]]:
     """Projects a graph and drops it at the end, also after an error or Ctrl-C.
@@ -37,6 +53,7 @@ def projection(database: Database, query: Query, **parameters: Any) -> Iterator[
     >>> with projection(database, PROJECT, layers=[0, 1]) as (graph, _):   # doctest: +SKIP
     ...     database.read(PAGERANK, graph=graph)
     """
+    database.read(SWEEP, age=_ABANDONED_AFTER * database.read_seconds)
     graph = f"weightome-{uuid.uuid4()}"
     try:
         yield graph, database.read(query, graph=graph, **parameters)

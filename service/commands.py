@@ -17,6 +17,8 @@ from store import settings
 from store.connection import connect
 from store.errors import SettingsError, StoreUnreachable
 
+_RETRY_SECONDS = 2.0
+
 
 def serve_command(
     host: Annotated[
@@ -53,7 +55,9 @@ def serve_command(
             connect(chosen).close()
         except StoreUnreachable as error:
             print(f"{error} The service starts, and answers once it does.", file=sys.stderr)
-        serving.run(create(lambda: connect(chosen), options), listening, access_log=access_log)
+        # A client is told soon that the database is gone, and asks again itself.
+        app = create(lambda: connect(chosen, retry_seconds=_RETRY_SECONDS), options)
+        serving.run(app, listening, access_log=access_log)
 
 
 def options_for(

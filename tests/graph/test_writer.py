@@ -168,7 +168,7 @@ def test_names_that_are_refused(database: Database, tiny: str, name: str, says: 
         {"name": "fine", "metrics": {name: 1.0}},
     ):
         with pytest.raises(InvalidName, match=says):
-            write(database, hand_checkable(), **options)  # type: ignore[arg-type]
+            write(database, hand_checkable(), **options)
     assert counts(database) == before
 
 
