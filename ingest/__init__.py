@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ingest import readers, writer
 from ingest.check import check_finite
+from ingest.estimate import Estimate, estimate, refuse_large
 from ingest.layers.build import build
 from ingest.network import Network
 from ingest.progress import links_written
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Model: TypeAlias = str | os.PathLike[str] | torch.nn.Module
 
-__all__ = ["Report", "delete", "ingest", "read"]
+__all__ = ["Estimate", "Report", "delete", "ingest", "measure", "read"]
 
 
 def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network:
@@ -61,6 +62,31 @@ def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network
     return network
 
 
+def measure(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Estimate:
+    """What writing a model would take; reads no weight and needs no database.
+
+    Parameters
+    ----------
+    model, input_shape
+        As for :func:`read`.
+
+    Returns
+    -------
+    Estimate
+        Neurons, links, parameters, bytes on disk and seconds.
+
+    Raises
+    ------
+    UnreadableModel, UnsupportedOperation, ShapeMismatch
+
+    Example
+    -------
+    >>> measure("mnist.safetensors").links                              # doctest: +SKIP
+    199210
+    """
+    return estimate(build(readers.read(model, input_shape=input_shape)))
+
+
 def ingest(
     model: Model,
     *,
@@ -70,6 +96,7 @@ def ingest(
     metrics: Mapping[str, float] | None = None,
     replace: bool = False,
     input_shape: tuple[int, ...] | None = None,
+    yes: bool = False,
     database: Database | None = None,
     progress: bool = False,
 ) -> Report:
@@ -87,6 +114,8 @@ def ingest(
         Values to keep with it, such as ``{"accuracy": 0.97}``.
     replace
         Takes the place of a network of that name.
+    yes
+        Writes a network of more than 100 million links without asking back.
     database
         Where to; default: what the settings name, opened and closed here.
     progress
@@ -116,7 +145,10 @@ def ingest(
     >>> ingest(model, name="tiny").links                                # doctest: +SKIP
     640
     """
-    network = read(model, input_shape=input_shape)
+    network = build(readers.read(model, input_shape=input_shape))
+    if not yes:
+        refuse_large(network)
+    check_finite(network)
     chosen = settings.load()
     opened = connect(chosen) if database is None else nullcontext(database)
     with opened as store, links_written(network.link_count, name, shown=progress) as advance:

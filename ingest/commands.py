@@ -27,6 +27,9 @@ def ingest_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of a network of that name.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Write a network of any size without asking back.")
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Write every neuron and every weighted link of a model into the store."""
@@ -39,6 +42,7 @@ def ingest_command(
             step=step,
             metrics=metrics,
             replace=replace,
+            yes=yes,
             database=database,
             progress=True,
         )
@@ -69,6 +73,30 @@ def _metric(assignment: str) -> tuple[str, float]:
     raise InvalidArgument(f"--metric wants NAME=NUMBER, such as accuracy=0.97, not {assignment!r}.")
 
 
+def estimate_command(
+    file: Annotated[Path, typer.Argument(help="A model file, as for ingest.")],
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Tell what a model would take in the store, without a database."""
+    expected = ingest.measure(file)
+    print_table(
+        Table(
+            ("layers", "neurons", "links", "parameters", "disk_bytes", "seconds"),
+            [
+                [
+                    expected.layers,
+                    expected.neurons,
+                    expected.links,
+                    expected.parameters,
+                    expected.disk_bytes,
+                    round(expected.seconds, 3),
+                ]
+            ],
+        ),
+        form,
+    )
+
+
 def delete_command(
     names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Networks to remove.")],
 ) -> None:
@@ -80,6 +108,7 @@ def delete_command(
 
 
 def mount(app: typer.Typer) -> None:
-    """Adds ingest and delete to a command line."""
+    """Adds ingest, estimate and delete to a command line."""
     app.command("ingest")(ingest_command)
+    app.command("estimate")(estimate_command)
     app.command("delete")(delete_command)

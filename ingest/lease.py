@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,31 +27,47 @@ SET network.lease = datetime() + duration({seconds: $seconds})
 )
 
 
-def token() -> str:
-    """This process, as ``host|boot|pid|started``."""
-    return "|".join((*_machine(), str(os.getpid()), _started(psutil.Process())))
+_held: set[str] = set()
+
+
+@contextmanager
+def held() -> Iterator[str]:
+    """A token for one piece of work, as ``host|boot|pid|started|serial``, while the block runs."""
+    process = psutil.Process()
+    serial = uuid.uuid4().hex
+    writer = "|".join((*_machine(), str(process.pid), _started(process), serial))
+    _held.add(writer)
+    try:
+        yield writer
+    finally:
+        _held.discard(writer)
 
 
 def ended(writer: str) -> bool:
-    """Whether that writer is known to have ended: it ran on this machine and does no more.
+    """Whether that work is known to have ended: it ran on this machine and does no more.
 
     A writer on another machine cannot be seen from here; only the expiry of its lease tells.
 
     Example
     -------
-    >>> ended(token())
+    >>> with held() as writer:
+    ...     ended(writer)
     False
+    >>> ended(writer)
+    True
     """
-    host, boot, pid, started = writer.rsplit("|", 3)
+    host, boot, pid, started, _ = writer.rsplit("|", 4)
     here, this_boot = _machine()
     if host != here:
         return False
     if boot != this_boot:
         return True
     try:
-        return _started(psutil.Process(int(pid))) != started
+        alive = _started(psutil.Process(int(pid))) == started
     except psutil.NoSuchProcess:
         return True
+    # This process knows what of its own work has failed, as when the server went away.
+    return not alive or (int(pid) == os.getpid() and writer not in _held)
 
 
 def _machine() -> tuple[str, str]:
@@ -63,10 +80,9 @@ def _started(process: psutil.Process) -> str:
 
 
 @contextmanager
-def renewed(database: Database, network: int) -> Iterator[None]:
+def renewed(database: Database, network: int, writer: str) -> Iterator[None]:
     """Renews the lease from a thread of its own for as long as the block runs."""
     finished = threading.Event()
-    writer = token()
 
     def renew() -> None:
         while not finished.wait(SECONDS / 4):

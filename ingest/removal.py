@@ -87,6 +87,23 @@ ORDER BY id
 )
 
 
+TAKE_OVER = Query(
+    "take_over",
+    "Makes what a crashed writer left the caller's to remove, unless another caller was faster.",
+    # Setting a property locks the node before its writer is read.
+    """
+MATCH (network:Network {id: $id}) WHERE network.status <> 'complete'
+SET network.locked = true
+REMOVE network.locked
+WITH network WHERE network.writer = $crashed
+SET network.status = 'deleting', network.writer = $writer,
+    network.lease = datetime() + duration({seconds: $seconds})
+RETURN network.id AS id
+""",
+    ("id",),
+)
+
+
 def delete(database: Database, name: str) -> None:
     """Removes all of one network, its run where that has no other snapshot, and nothing else.
 
@@ -103,16 +120,17 @@ def delete(database: Database, name: str) -> None:
     >>> delete(database, "digits-000")                                  # doctest: +SKIP
     """
     clean_up(database)
-    hidden = database.write(HIDE, name=name, writer=lease.token(), seconds=lease.SECONDS).rows
-    if not hidden:
-        raise NotFound(f"There is no network {name!r}.")
-    remove(database, hidden[0][0])
+    with lease.held() as writer:
+        hidden = database.write(HIDE, name=name, writer=writer, seconds=lease.SECONDS).rows
+        if not hidden:
+            raise NotFound(f"There is no network {name!r}.")
+        remove(database, hidden[0][0], writer)
 
 
-def remove(database: Database, network: int) -> None:
-    """Removes the network of that id, in batches; it must not be visible any more."""
+def remove(database: Database, network: int, writer: str) -> None:
+    """Removes the network of that id, in batches; it is not visible and `writer` holds it."""
     ranges = database.read(RANGES, id=network, row_cap=1_000_000).rows
-    with lease.renewed(database, network):
+    with lease.renewed(database, network, writer):
         for query, most, counter in (
             (REMOVE_LINKS, LINKS_PER_TRANSACTION, "relationships_deleted"),
             (REMOVE_NEURONS, NEURONS_PER_TRANSACTION, "nodes_deleted"),
@@ -127,6 +145,18 @@ def remove(database: Database, network: int) -> None:
 
 def clean_up(database: Database) -> None:
     """Removes what writers left that crashed: those known to have ended, or silent for long."""
-    for network, _, writer, expired in database.read(UNFINISHED).rows:
-        if expired or lease.ended(writer):
-            remove(database, network)
+    for network, _, crashed, expired in database.read(UNFINISHED).rows:
+        if expired or lease.ended(crashed):
+            with lease.held() as writer:
+                discard(database, network, crashed, writer)
+
+
+def discard(database: Database, network: int, of: str, writer: str) -> None:
+    """Removes what the writer `of` did not complete, unless another caller was faster.
+
+    A network that was completed stays: a commit may have succeeded although its writer was told
+    of an error.
+    """
+    taken = database.write(TAKE_OVER, id=network, crashed=of, writer=writer, seconds=lease.SECONDS)
+    if taken.rows:
+        remove(database, network, writer)

@@ -16,12 +16,18 @@ from typing import Any
 
 from ingest import lease
 from ingest.network import DenseLinks, Layer, Network
-from ingest.removal import clean_up, remove
+from ingest.removal import clean_up, discard, remove
 from ingest.tiles import Tile, in_parallel, tiles
 from ingest.verification import LinkSums, verify
 from store import schema
 from store.database import Database
-from store.errors import Conflict, ConstraintViolated, InvalidArgument, VerificationFailed
+from store.errors import (
+    Conflict,
+    ConstraintViolated,
+    InvalidArgument,
+    StoreUnreachable,
+    VerificationFailed,
+)
 from store.query import Query
 
 NEURONS_PER_TRANSACTION = 10_000
@@ -222,47 +228,72 @@ def write(
     schema.prepare(database)
     clean_up(database)
     replaces = _free(database, name, replace)
-    writer = {"writer": lease.token(), "seconds": lease.SECONDS}
-    identity, first = database.write(CLAIM, name=name, neurons=network.neuron_count, **writer).rows[
-        0
-    ]
-    try:
-        _free(database, name, replace, identity)
-        with lease.renewed(database, identity):
-            sizes = [layer.size for layer in network.layers]
-            firsts = list(accumulate(sizes[:-1], initial=first))
-            _write_layers(database, network, identity, firsts)
-            for index, layer in enumerate(network.layers):
-                _write_neurons(database, layer, identity, index)
-            sums = [
-                _write_links(
-                    database, block, firsts, workers, block_links, progress or (lambda links: None)
-                )
-                for block in network.links
-            ]
-            verify(database, network, identity, sums)
+    with lease.held() as writer:
+        identity, first = database.write(
+            CLAIM,
+            name=name,
+            neurons=network.neuron_count,
+            writer=writer,
+            seconds=lease.SECONDS,
+        ).rows[0]
         try:
-            completed = database.write(
-                COMPLETE,
-                id=identity,
-                name=name,
-                run=run,
-                step=step,
-                properties=properties,
-                replaces=replaces,
-                **writer,
-            )
-        except ConstraintViolated as error:
-            raise Conflict(f"Another network took the name {name!r} meanwhile.") from error
-        if not completed.rows:
-            raise VerificationFailed(f"The store lost {name!r} while it was being written.")
-    except BaseException:
-        remove(database, identity)
-        raise
-    seconds = time.perf_counter() - started
-    if replaces is not None:
-        remove(database, replaces)
+            _free(database, name, replace, identity)
+            with lease.renewed(database, identity, writer):
+                sizes = [layer.size for layer in network.layers]
+                firsts = list(accumulate(sizes[:-1], initial=first))
+                _write_layers(database, network, identity, firsts)
+                for index, layer in enumerate(network.layers):
+                    _write_neurons(database, layer, identity, index)
+                sums = [
+                    _write_links(
+                        database, block, firsts, workers, block_links, progress or _no_progress
+                    )
+                    for block in network.links
+                ]
+                verify(database, network, identity, sums)
+            _complete(database, identity, name, run, step, properties, replaces, writer)
+        except StoreUnreachable:
+            # Nothing can be removed now; the next ingest or delete does it.
+            raise
+        except BaseException:
+            discard(database, identity, writer, writer)
+            raise
+        seconds = time.perf_counter() - started
+        if replaces is not None:
+            remove(database, replaces, writer)
     return Report(name, len(network.layers), network.neuron_count, network.link_count, seconds)
+
+
+def _no_progress(links: int) -> None:
+    """Nobody wants to know."""
+
+
+def _complete(
+    database: Database,
+    identity: int,
+    name: str,
+    run: str | None,
+    step: int | None,
+    properties: Mapping[str, Any],
+    replaces: int | None,
+    writer: str,
+) -> None:
+    try:
+        completed = database.write(
+            COMPLETE,
+            id=identity,
+            name=name,
+            run=run,
+            step=step,
+            properties=properties,
+            replaces=replaces,
+            writer=writer,
+            seconds=lease.SECONDS,
+        )
+    except ConstraintViolated as error:
+        raise Conflict(f"Another network took the name {name!r} meanwhile.") from error
+    if not completed.rows:
+        raise VerificationFailed(f"The store lost {name!r} while it was being written.")
 
 
 def _properties(

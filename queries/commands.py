@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from queries import catalogue, cypher, dynamics, links, paths, strength
+from queries import catalogue, cypher, dynamics, export, forward, links, paths, strength
 from store import settings
 from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
@@ -175,6 +178,58 @@ def _parameter(assignment: str) -> tuple[str, Any]:
         return name, value
 
 
+def export_command(
+    network: Network,
+    file: Annotated[Path, typer.Argument(help="Where to: a .safetensors file.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite a file that is there.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Write a network's tensors back to a file, bit for bit as they were ingested."""
+    _answer(lambda database: export.export(database, network, file, replace=replace), form)
+
+
+def forward_command(
+    network: Network,
+    inputs: Annotated[
+        Path, typer.Option("--input", help=".npy file, one row per sample.", metavar="FILE")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="Write the outputs to this .npy file instead.")
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="Of hidden layers, where the file did not tell.")
+    ] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Compute a network's outputs from what is stored alone."""
+    samples = _samples(inputs)
+    with connect(settings.load()) as database:
+        outputs = forward.forward(database, network, samples, activation=activation)
+    if output is None:
+        rows = [[number, *row] for number, row in enumerate(outputs.tolist())]
+        columns = ("sample", *(str(neuron) for neuron in range(outputs.shape[1])))
+        print_table(Table(columns, rows), form)
+        return
+    try:
+        with output.open("wb") as file:
+            np.save(file, outputs)
+    except OSError as error:
+        raise InvalidArgument(f"{str(output)!r} cannot be written: {error.strerror}.") from error
+
+
+def _samples(path: Path) -> NDArray[np.float64]:
+    try:
+        # Never a pickle: an object array could run code.
+        samples: NDArray[np.float64] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidArgument(f"{str(path)!r} is not a .npy file of numbers: {error}.") from error
+    if not isinstance(samples, np.ndarray):
+        raise InvalidArgument(f"{str(path)!r} holds several arrays; give a .npy file of one.")
+    return samples
+
+
 def mount(app: typer.Typer) -> None:
     """Adds the questions to a command line."""
     app.command("runs")(runs_command)
@@ -187,3 +242,5 @@ def mount(app: typer.Typer) -> None:
     app.command("paths")(paths_command)
     app.command("dynamics")(dynamics_command)
     app.command("cypher")(cypher_command)
+    app.command("export")(export_command)
+    app.command("forward")(forward_command)

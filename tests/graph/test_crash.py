@@ -29,12 +29,14 @@ from tests.networks import hand_checkable
 
 # Writes a 60-50-40 network and says so after the third transaction, then waits to be killed.
 WRITER = """
-import sys, time
+import signal, sys, time
 import numpy as np
 from ingest.writer import write
 from store.connection import connect
 from tests.networks import dense_network
 
+# Whoever runs the tests in the background has children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 random = np.random.default_rng(0)
 network = dense_network([random.normal(size=s).astype("f4") for s in ((60, 50), (50, 40))])
 written = []

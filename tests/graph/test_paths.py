@@ -146,7 +146,7 @@ def test_projection_is_dropped_after_an_error(database: Database, tiny: str) -> 
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 from queries.projection import projection
 from store.connection import connect
 from store.query import Query
@@ -155,6 +155,8 @@ SLOW = Query("slow", "", '''
 UNWIND range(1, 3000000) AS x
 RETURN gds.graph.project($graph, x, x + 1) AS g''', ("g",))
 SLEEP = Query("sleep", "", "UNWIND range(1, 100000000000) AS x RETURN count(x) AS n", ("n",))
+# Whoever runs the tests in the background has children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with connect() as database:
     if sys.argv[1] == "projecting":
         print("ready", flush=True)

@@ -256,18 +256,23 @@ def test_leftovers_of_an_ended_writer_are_removed(
     database: Database, tiny: str, stored: Callable[..., str]
 ) -> None:
     before = counts(database)
-    host, boot, _, started = lease.token().rsplit("|", 3)
+    with lease.held() as failed:
+        host, boot, _, started, _ = failed.rsplit("|", 4)
     claim = {"name": "leftover", "neurons": 10, "seconds": 3600}
-    database.write(writer.CLAIM, writer=f"{host}|{boot}|999999999|{started}", **claim)
-    database.write(writer.CLAIM, writer=f"{host}|before the reboot|1|{started}", **claim)
-    assert counts(database)[0] == before[0] + 2
+    for crashed in (
+        f"{host}|{boot}|999999999|{started}|serial",
+        f"{host}|before the reboot|1|{started}|serial",
+        failed,
+    ):
+        database.write(writer.CLAIM, writer=crashed, **claim)
+    assert counts(database)[0] == before[0] + 3
     delete(database, stored(hand_checkable()))
     assert counts(database) == before
 
 
 def test_a_live_writer_keeps_its_claim(database: Database, tiny: str) -> None:
     elsewhere = {"name": "claimed", "neurons": 10}
-    database.write(writer.CLAIM, writer="another-host|1|2|3", seconds=3600, **elsewhere)
+    database.write(writer.CLAIM, writer="another-host|1|2|3|serial", seconds=3600, **elsewhere)
     with pytest.raises(Conflict, match="Another process is writing a network 'claimed'"):
         write(database, hand_checkable(), name="claimed")
     database.write(
@@ -295,3 +300,21 @@ def test_failed_transactions_surface(database: Database, tiny: str) -> None:
     with pytest.raises(TransactionFailed, match="rolled back"):
         write(Failing(database._connection), hand_checkable(), name="failing")
     assert counts(database) == before
+
+
+def test_a_commit_whose_outcome_is_unknown_loses_nothing(
+    database: Database, tiny: str, random_network: Callable[..., Network]
+) -> None:
+    """The connection may break after the server committed and before the writer hears of it."""
+
+    class Deaf(Database):
+        def write(self, query: Query, /, **parameters: object) -> object:  # type: ignore[override]
+            answer = super().write(query, **parameters)
+            if query is writer.COMPLETE:
+                raise TransactionFailed("its outcome is unknown")
+            return answer
+
+    with pytest.raises(TransactionFailed, match="outcome is unknown"):
+        write(Deaf(database._connection), random_network(5, 4), name="unheard")
+    assert len(strength(database, "unheard").rows) == 9
+    delete(database, "unheard")

@@ -1,0 +1,83 @@
+"""What writing a network will take, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingest.network import Network
+from store.errors import InputError
+
+# Measured on Neo4j 2026.08.1, 4 M dense links: 34 bytes of a relationship, 41 of its properties,
+# and their share of the neurons' chains.
+LINK_BYTES = 85
+# A node, its properties, its HAS_NEURON relationship and its place in the index.
+NEURON_BYTES = 200
+# bench/ingest_links.py on two cores; a slow disk or a busy machine takes longer.
+LINKS_PER_SECOND = 140_000
+
+MOST_LINKS = 100_000_000
+"""More links than this are written only when the user says yes."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a network takes in the store.
+
+    Parameters
+    ----------
+    layers, neurons, links, parameters
+        Exact counts.
+    disk_bytes
+        Expected size in the store, in bytes.
+    seconds
+        Expected time of the ingest, in seconds.
+    """
+
+    layers: int
+    neurons: int
+    links: int
+    parameters: int
+    disk_bytes: int
+    seconds: float
+
+
+def estimate(network: Network) -> Estimate:
+    """Counts a network's neurons and links and says what writing them takes; reads no weight.
+
+    Example
+    -------
+    >>> from ingest.network import DenseLinks, Layer
+    >>> from ingest.operations import Parameter
+    >>> import numpy as np
+    >>> weight = Parameter.of("fc.weight", np.ones((2, 3)))
+    >>> estimate(Network((Layer("input", "input", (3,)), Layer("fc", "linear", (2,))),
+    ...                  (DenseLinks(0, 1, weight, 0, True),), (weight,))).links
+    6
+    """
+    links, neurons = network.link_count, network.neuron_count
+    return Estimate(
+        len(network.layers),
+        neurons,
+        links,
+        sum(parameter.size for parameter in network.parameters),
+        links * LINK_BYTES + neurons * NEURON_BYTES,
+        links / LINKS_PER_SECOND,
+    )
+
+
+def refuse_large(network: Network) -> None:
+    """Refuses a network that would take hours or fill a disk.
+
+    Raises
+    ------
+    InputError
+        If it has more than `MOST_LINKS` links; says what they would take.
+    """
+    if network.link_count <= MOST_LINKS:
+        return
+    expected = estimate(network)
+    raise InputError(
+        f"The network has {expected.links:,} links, which take about "
+        f"{expected.disk_bytes / 1e9:,.0f} GB on disk and {expected.seconds / 3600:,.1f} hours: "
+        "pass --yes (yes=True) to write them all the same."
+    )
