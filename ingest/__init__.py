@@ -133,7 +133,8 @@ def ingest(
     Conflict
         The name is taken, or another process is writing it.
     StoreError
-        The database failed; nothing of the network stays.
+        The database failed; nothing of the network is visible, and what stays hidden is removed
+        by the next ingest or delete.
 
     References
     ----------

@@ -99,12 +99,13 @@ def estimate_command(
 
 def delete_command(
     names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Networks to remove.")],
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """Remove networks, every neuron and link of them, and nothing else."""
     with connect(settings.load()) as database:
         for name in names:
             delete(database, name)
-            print(f"Deleted {name}.")
+    print_table(Table(("deleted",), [[name] for name in names]), form)
 
 
 def mount(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -16,6 +17,7 @@ from store.errors import StoreError
 from store.query import Query
 
 SECONDS = 120
+_TOLERANCE_SECONDS = 60
 
 RENEW = Query(
     "renew_lease",
@@ -32,10 +34,9 @@ _held: set[str] = set()
 
 @contextmanager
 def held() -> Iterator[str]:
-    """A token for one piece of work, as ``host|boot|pid|started|serial``, while the block runs."""
+    """A token for one piece of work, as ``machine/pid|started|serial``, while the block runs."""
     process = psutil.Process()
-    serial = uuid.uuid4().hex
-    writer = "|".join((*_machine(), str(process.pid), _started(process), serial))
+    writer = f"{_machine()}/{process.pid}|{process.create_time()}|{uuid.uuid4().hex}"
     _held.add(writer)
     try:
         yield writer
@@ -46,7 +47,8 @@ def held() -> Iterator[str]:
 def ended(writer: str) -> bool:
     """Whether that work is known to have ended: it ran on this machine and does no more.
 
-    A writer on another machine cannot be seen from here; only the expiry of its lease tells.
+    A writer on another machine, in another container or before a reboot cannot be seen from
+    here; only the expiry of its lease tells.
 
     Example
     -------
@@ -56,27 +58,30 @@ def ended(writer: str) -> bool:
     >>> ended(writer)
     True
     """
-    host, boot, pid, started, _ = writer.rsplit("|", 4)
-    here, this_boot = _machine()
-    if host != here:
+    machine, _, process = writer.rpartition("/")
+    if machine != _machine():
         return False
-    if boot != this_boot:
-        return True
+    pid, started, _ = process.split("|")
     try:
-        alive = _started(psutil.Process(int(pid))) == started
+        # The clock may have been set since; a pid is not used again that soon.
+        alive = abs(psutil.Process(int(pid)).create_time() - float(started)) < _TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True
     # This process knows what of its own work has failed, as when the server went away.
     return not alive or (int(pid) == os.getpid() and writer not in _held)
 
 
-def _machine() -> tuple[str, str]:
-    # The boot time is computed from the uptime and may differ by a second from call to call.
-    return socket.gethostname(), str(round(psutil.boot_time() / 60))
-
-
-def _started(process: psutil.Process) -> str:
-    return f"{process.create_time():.1f}"
+def _machine() -> str:
+    """Where process ids mean the same processes: host, boot and, on Linux, their namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    namespace = Path("/proc/self/ns/pid")
+    return "|".join(
+        (
+            socket.gethostname(),
+            boot.read_text("ascii").strip() if boot.exists() else "",
+            str(namespace.readlink()) if namespace.is_symlink() else "",
+        )
+    )
 
 
 @contextmanager

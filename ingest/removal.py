@@ -78,12 +78,12 @@ UNFINISHED = Query(
     "unfinished_networks",
     "Networks that are being written or removed, with who does it.",
     """
-MATCH (network:Network) WHERE network.status <> 'complete'
-RETURN network.id AS id, network.wanted_name AS name, network.writer AS writer,
-       network.lease < datetime() AS expired
+MATCH (network:Network)
+WHERE network.status IN ['writing', 'deleting'] AND network.writer IS NOT NULL
+RETURN network.id AS id, network.writer AS writer, network.lease < datetime() AS expired
 ORDER BY id
 """,
-    ("id", "name", "writer", "expired"),
+    ("id", "writer", "expired"),
 )
 
 
@@ -145,7 +145,7 @@ def remove(database: Database, network: int, writer: str) -> None:
 
 def clean_up(database: Database) -> None:
     """Removes what writers left that crashed: those known to have ended, or silent for long."""
-    for network, _, crashed, expired in database.read(UNFINISHED).rows:
+    for network, crashed, expired in database.read(UNFINISHED).rows:
         if expired or lease.ended(crashed):
             with lease.held() as writer:
                 discard(database, network, crashed, writer)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -25,6 +26,7 @@ from store.errors import (
     Conflict,
     ConstraintViolated,
     InvalidArgument,
+    StoreError,
     StoreUnreachable,
     VerificationFailed,
 )
@@ -140,8 +142,12 @@ CREATE (source)-[:LINK {weight: weight, param: param}]->(target)
 COMPLETE = Query(
     "complete_network",
     "Gives a written network its name and its run, and takes the name from the one it replaces.",
+    # Locked before it is looked at: nobody may take it over between the look and the change.
     """
-MATCH (network:Network {id: $id, status: 'writing'})
+MATCH (network:Network {id: $id})
+SET network.locked = true
+REMOVE network.locked
+WITH network WHERE network.status = 'writing' AND network.writer = $writer
 CALL () {
     MATCH (old:Network {id: $replaces, status: 'complete'})
     SET old.status = 'deleting', old.wanted_name = old.name, old.writer = $writer,
@@ -217,6 +223,8 @@ def write(
     VerificationFailed
         If what was read back is not what was written; nothing of it stays then.
     StoreError
+        When the server is lost, what was written stays hidden until the next ingest or delete
+        removes it.
 
     Example
     -------
@@ -237,7 +245,7 @@ def write(
             seconds=lease.SECONDS,
         ).rows[0]
         try:
-            _free(database, name, replace, identity)
+            replaces = _free(database, name, replace, identity)
             with lease.renewed(database, identity, writer):
                 sizes = [layer.size for layer in network.layers]
                 firsts = list(accumulate(sizes[:-1], initial=first))
@@ -260,7 +268,9 @@ def write(
             raise
         seconds = time.perf_counter() - started
         if replaces is not None:
-            remove(database, replaces, writer)
+            # It is hidden already; what cannot be removed now goes with the next ingest.
+            with suppress(StoreError):
+                remove(database, replaces, writer)
     return Report(name, len(network.layers), network.neuron_count, network.link_count, seconds)
 
 
@@ -308,6 +318,8 @@ def _properties(
         schema.valid_name(run, "run")
     if step is not None and run is None:
         raise InvalidArgument("A step says when in a run a snapshot was taken: name the run too.")
+    if step is not None and not -(2**63) <= step < 2**63:
+        raise InvalidArgument("A step has at most 64 bits.")
     if run is not None and step is None:
         raise InvalidArgument("A snapshot of a run needs a step.")
     for metric, value in metrics.items():

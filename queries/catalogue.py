@@ -150,8 +150,11 @@ def neurons(database: Database, network: str, layer: str) -> Table:
     NotFound
         If the network or the layer does not exist.
     """
-    where = scope.place(scope.places(database, network), layer)
-    return database.read(NEURONS, first=where.first, size=where.size)
+    found = scope.places(database, network)
+    where = scope.place(found, layer)
+    table = database.read(NEURONS, first=where.first, size=where.size)
+    scope.unchanged(database, network, found)
+    return table
 
 
 NEURON = Query(
@@ -194,5 +197,8 @@ def neuron(database: Database, network: str, layer: str, index: int, *, k: int =
         If the network, the layer or the neuron does not exist.
     """
     positive("k", k)
-    where = scope.neurons(scope.places(database, network), f"{layer}/{index}")
-    return database.read(NEURON, id=where.ids.start, k=k)
+    found = scope.places(database, network)
+    where = scope.neurons(found, f"{layer}/{index}")
+    table = database.read(NEURON, id=where.ids.start, k=k)
+    scope.unchanged(database, network, found)
+    return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -161,7 +162,10 @@ def cypher_command(
 ) -> None:
     """Your own Cypher, read only."""
     if text == "-":
-        text = sys.stdin.read()
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise InvalidArgument("The query on stdin is not valid UTF-8.") from error
     parameters = dict(_parameter(assignment) for assignment in param or [])
     _answer(
         lambda database: cypher.cypher(database, text, parameters, seconds=seconds), form, limit
@@ -223,7 +227,7 @@ def _samples(path: Path) -> NDArray[np.float64]:
     try:
         # Never a pickle: an object array could run code.
         samples: NDArray[np.float64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidArgument(f"{str(path)!r} is not a .npy file of numbers: {error}.") from error
     if not isinstance(samples, np.ndarray):
         raise InvalidArgument(f"{str(path)!r} holds several arrays; give a .npy file of one.")

@@ -16,6 +16,9 @@ from store.values import plain
 GRACE_SECONDS = 5.0
 """How long after the time limit the server's own answer is waited for."""
 
+MOST_SECONDS = 86_400.0
+"""Longest time limit that a query may be given, in seconds."""
+
 MOST_AT_ONCE = 16
 """Queries of readers that may be under way in this process, given up ones included."""
 
@@ -73,6 +76,8 @@ def cypher(
     for name in _RESERVED:
         if name in values:
             raise InvalidArgument(f"A parameter cannot be called {name!r}: choose another name.")
+    if seconds is not None and not 0 < seconds <= MOST_SECONDS:
+        raise InvalidArgument(f"seconds cannot be {seconds:g}: give more than 0, at most a day.")
     limited = database.limited(seconds=seconds, row_cap=row_cap)
 
     def run() -> Table:

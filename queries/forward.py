@@ -76,6 +76,7 @@ def forward(
                 total += read.biases
         final = layer.index in outputs
         values[layer.index] = activations.apply(_known(function, activation, final), total)
+    scope.unchanged(database, network, layers)
     return np.concatenate([values[index] for index in outputs], axis=1)
 
 
@@ -93,6 +94,8 @@ def _known(function: str, given: str | None, final: bool) -> str:
 def _samples(inputs: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     if inputs.ndim == 0 or not np.issubdtype(inputs.dtype, np.number):
         raise InvalidArgument("The inputs are not an array of numbers, one row per sample.")
+    if not len(inputs):
+        raise InvalidArgument("There is no sample among the inputs.")
     samples = inputs.reshape(len(inputs), -1).astype(np.float64)
     if samples.shape[1] != size:
         raise InvalidArgument(

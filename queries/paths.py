@@ -102,6 +102,7 @@ WITH position, hop, link ORDER BY abs(link.weight) DESC
 WITH position, hop, head(collect(link.weight)) AS weight
 ORDER BY position, hop
 RETURN position, collect(weight) AS weights
+ORDER BY position
 """,
     ("position", "weights"),
 )
@@ -171,6 +172,7 @@ def paths(
     parameters |= {"origin": beyond, "goal": beyond + 1, "heaviest": heaviest.rows[0][0]}
     with projection(database, PROJECT[cost], **parameters) as (graph, projected):
         found = database.read(YEN, graph=graph, origin=beyond, goal=beyond + 1, k=k, row_cap=k)
+    scope.unchanged(database, network, layers)
     chains: list[list[int]] = found.column("ids")
     along = database.read(WEIGHTS_ALONG, paths=chains, row_cap=k)
     rows: list[list[object]] = []

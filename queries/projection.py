@@ -24,14 +24,15 @@ SWEEP = Query(
     """
 CALL gds.graph.list() YIELD graphName, creationTime
 WHERE graphName STARTS WITH 'weightome-'
-  AND creationTime < datetime() - duration({seconds: toInteger($age)})
+  AND creationTime < datetime() - duration({seconds: $age})
 CALL gds.graph.drop(graphName, false) YIELD graphName AS graph
 RETURN graph
 """,
     ("graph",),
 )
-# Far beyond the time limits of the queries that run while a graph is projected.
-_ABANDONED_AFTER = 10
+# Longer than any query may run while its graph is projected: the local server ends it after half
+# an hour, whatever limit its client set.
+_ABANDONED_SECONDS = 3_600
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def projection(database: Database, query: Query, **parameters: Any) -> Iterator[
     >>> with projection(database, PROJECT, layers=[0, 1]) as (graph, _):   # doctest: +SKIP
     ...     database.read(PAGERANK, graph=graph)
     """
-    database.read(SWEEP, age=_ABANDONED_AFTER * database.read_seconds)
+    database.read(SWEEP, age=_ABANDONED_SECONDS)
     graph = f"weightome-{uuid.uuid4()}"
     try:
         yield graph, database.read(query, graph=graph, **parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from store.database import Database
-from store.errors import InvalidArgument, NotFound
+from store.errors import Conflict, InvalidArgument, NotFound
 from store.query import Query
 
 # Every question starts from one of these two and goes on with `network` and `layer` bound.
@@ -74,6 +74,23 @@ def places(database: Database, network: str) -> list[Place]:
     return [
         Place(name, index, first, size, tuple(fed_by)) for name, index, first, size, fed_by in rows
     ]
+
+
+def unchanged(database: Database, network: str, layers: list[Place]) -> None:
+    """Refuses an answer that was read while its network was replaced.
+
+    A network is immutable, but its name may go to another between two reads; neuron ids are never
+    used again, so the same layers mean the same network.
+
+    Raises
+    ------
+    Conflict
+        If the layers are no longer those.
+    NotFound
+        If the network is gone.
+    """
+    if places(database, network) != layers:
+        raise Conflict(f"The network {network!r} was replaced while it was read: ask again.")
 
 
 def place(layers: list[Place], name: str) -> Place:

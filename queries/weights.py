@@ -145,6 +145,7 @@ def tensors(database: Database, network: str) -> Iterator[Tensor]:
         _fill(flat, read.params, read.weights, layer.name)
         if read.biases is not None:
             _fill(flat, read.bias_params, read.biases, layer.name)
+    scope.unchanged(database, network, layers)
     for row, shape in zip(rows, shapes, strict=True):
         values = flat[row["first"] : row["first"] + math.prod(shape)]
         missing = int(np.isnan(values).sum())
@@ -159,6 +160,7 @@ def _fill(
     flat: NDArray[np.float64], params: NDArray[np.int64], values: NDArray[np.float64], layer: str
 ) -> None:
     known = flat[params]
-    if not (np.isnan(known) | (known == values)).all():
-        raise VerificationFailed(f"Links into layer {layer!r} give one parameter two values.")
     flat[params] = values
+    # Shared weights come more than once, and must agree with each other and with other layers'.
+    if not ((flat[params] == values) & (np.isnan(known) | (known == values))).all():
+        raise VerificationFailed(f"Links into layer {layer!r} give one parameter two values.")

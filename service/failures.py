@@ -35,6 +35,7 @@ STATUS: dict[type[errors.WeightomeError], int] = {
     errors.ConstraintViolated: 409,
     errors.TransactionFailed: 503,
     errors.VerificationFailed: 500,
+    errors.PortTaken: 503,
     errors.LocalServerError: 503,
 }
 
@@ -46,6 +47,7 @@ _OPERATORS = (
     errors.AuthenticationFailed,
     errors.SchemaMismatch,
     errors.MissingCapability,
+    errors.PortTaken,
     errors.LocalServerError,
 )
 UNAVAILABLE = "The service cannot use its database at the moment; its log says why."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from store import schema, settings
 from store.database import RETRY_SECONDS, Database, DriverConnection
-from store.errors import MissingCapability, SettingsError, StoreError
+from store.errors import InvalidQuery, MissingCapability, SettingsError
 from store.local.server import up
 from store.query import Query
 
@@ -77,6 +78,11 @@ def connect(
 def _remote(chosen: settings.Settings, uri: str, retry_seconds: float) -> DriverConnection:
     if chosen.password is None:
         raise SettingsError("WEIGHTOME_URI is set, but WEIGHTOME_PASSWORD is not.")
+    if "@" in urlsplit(uri).netloc:
+        raise SettingsError(
+            "WEIGHTOME_URI holds a user or password: give them as WEIGHTOME_USER and "
+            "WEIGHTOME_PASSWORD."
+        )
     return DriverConnection(
         uri,
         chosen.user,
@@ -112,7 +118,7 @@ def check_server(database: Database) -> None:
         )
     try:
         database.read(GDS_VERSION)
-    except StoreError as error:
+    except InvalidQuery as error:
         raise MissingCapability(
             f"The server (Neo4j {version}) has no Graph Data Science library, which paths and "
             "graph algorithms need."

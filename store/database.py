@@ -380,7 +380,7 @@ def ours(uri: str) -> Iterator[None]:
     """Turns every error of the driver into one of ours; see :func:`translated`."""
     try:
         yield
-    except (theirs.GqlError, OSError, ValueError) as error:
+    except (theirs.GqlError, OSError, ValueError, OverflowError) as error:
         raise translated(error, uri) from error
 
 
@@ -416,6 +416,8 @@ _BY_CLASS: tuple[tuple[type[Exception], type[errors.WeightomeError], str], ...] 
     (theirs.DriverError, errors.StoreError, "The driver failed: {message}"),
     (theirs.GqlError, errors.StoreError, "The server failed: {message}"),
     (OSError, errors.StoreUnreachable, "{uri} cannot be reached: {message}"),
+    (OverflowError, errors.InvalidArgument, "A parameter is a number of more than 64 bits."),
+    (UnicodeError, errors.InvalidArgument, "A text among the parameters is not valid Unicode."),
     (ValueError, errors.SettingsError, "{uri} cannot be used: {message}"),
 )
 

@@ -117,7 +117,7 @@ class Table:
             "truncated": self.truncated,
             "took_ms": round(self.took_ms, 3),
             "cypher": self.cypher,
-            "parameters": dict(self.parameters),
+            "parameters": plain(dict(self.parameters)),
         }
         if self.notes:
             answer["notes"] = list(self.notes)

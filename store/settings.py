@@ -51,11 +51,14 @@ class Settings(BaseSettings):
         0, ge=0, description="Page cache of the local server, in MiB; 0: fitted to the machine."
     )
     start_seconds: float = Field(
-        180.0, gt=0, description="How long the local server may take to start, in seconds."
+        180.0,
+        gt=0,
+        le=86_400,
+        description="How long the local server may take to start, in seconds.",
     )
 
     read_seconds: float = Field(
-        120.0, gt=0, description="Time limit of one read query, in seconds."
+        120.0, gt=0, le=86_400, description="Time limit of one read query, in seconds."
     )
     row_cap: int = Field(
         10_000, gt=0, description="Most rows of an answer; beyond it `truncated` is true."

@@ -170,7 +170,7 @@ class Home:
         DiskUnusable
             If the file cannot be written.
         """
-        if self.password_file.exists():
+        if self.password_file.exists() and self.password_file.stat().st_size > 0:
             return
         if self.has_users:
             raise ServerFailed(
@@ -178,6 +178,8 @@ class Home:
                 f"or remove {self.data} to begin with an empty store."
             )
         with disk_errors(self.folder):
+            # Empty, if whoever created it was killed before a word stood in it.
+            self.password_file.unlink(missing_ok=True)
             # Exclusive and private from the first byte: no moment in which others can read it.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             descriptor = os.open(self.password_file, flags, _PRIVATE_FILE)

@@ -32,6 +32,7 @@ ADMIN_CLASS = "org.neo4j.cli.AdminTool"
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 60.0
 _CONNECT_SECONDS = 2.0
+_KILL_SECONDS = 30.0
 
 # The start time that psutil tells moves a little when the clock is set; a reused pid that also
 # has our command line is not a matter of a minute.
@@ -134,7 +135,7 @@ def find(home: Home) -> tuple[psutil.Process, Record] | None:
     tuple of process and record, or None
         None if nothing was recorded, the process is gone, or another process has its pid.
     """
-    record = home.read_record()
+    record = home.read_record() or _unrecorded(home)
     if record is None:
         return None
     try:
@@ -150,6 +151,24 @@ def find(home: Home) -> tuple[psutil.Process, Record] | None:
     return (process, record) if ours else None
 
 
+def _unrecorded(home: Home) -> Record | None:
+    """A server of this home whose `up` was killed before it could note it."""
+    if not home.configuration.exists():
+        return None
+    port = re.search(
+        r"^server\.bolt\.listen_address=\S+:(\d+)$",
+        home.configuration.read_text("utf-8"),
+        re.MULTILINE,
+    )
+    for process in psutil.process_iter():
+        try:
+            if port and home_argument(home) in process.cmdline():
+                return Record(process.pid, process.create_time(), int(port[1]))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return None
+
+
 def end(process: psutil.Process, *, seconds: float = _STOP_SECONDS) -> None:
     """End a process of ours: ask, wait, and only then force.
 
@@ -159,15 +178,31 @@ def end(process: psutil.Process, *, seconds: float = _STOP_SECONDS) -> None:
         Started by Weightome; psutil makes sure that its pid was not reused.
     seconds
         How long it may take to close its store.
+
+    Raises
+    ------
+    ServerFailed
+        If it does not end, or is another user's.
     """
     try:
         process.terminate()
         process.wait(seconds)
     except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(_CONNECT_SECONDS)
+        _kill(process)
     except psutil.NoSuchProcess:
         return
+    except psutil.AccessDenied as error:
+        raise ServerFailed(f"Neo4j (pid {process.pid}) belongs to another user.") from error
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+        process.wait(_KILL_SECONDS)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired as error:
+        raise ServerFailed(f"Neo4j (pid {process.pid}) does not end.") from error
 
 
 def speaks_bolt(port: int) -> bool:

@@ -225,6 +225,7 @@ def _start_or_join(
         process, record = found
         _refuse_other_port(record, wanted)
         chosen = record.port
+    started_here = found is None
     try:
         java_process.wait_until_ready(
             process, home, chosen, seconds=settings.start_seconds, console=console
@@ -233,7 +234,8 @@ def _start_or_join(
         if probe is not None:
             probe(server)
     except BaseException:  # Ctrl-C too: what this call was to start must not stay behind
-        _abandon(process, home)
+        if started_here:
+            _abandon(process, home)
         raise
     return server
 

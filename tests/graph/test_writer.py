@@ -257,14 +257,12 @@ def test_leftovers_of_an_ended_writer_are_removed(
 ) -> None:
     before = counts(database)
     with lease.held() as failed:
-        host, boot, _, started, _ = failed.rsplit("|", 4)
+        machine, _, process = failed.rpartition("/")
+        _, started, _ = process.split("|")
     claim = {"name": "leftover", "neurons": 10, "seconds": 3600}
-    for crashed in (
-        f"{host}|{boot}|999999999|{started}|serial",
-        f"{host}|before the reboot|1|{started}|serial",
-        failed,
-    ):
+    for crashed in (f"{machine}/999999999|{started}|serial", failed):
         database.write(writer.CLAIM, writer=crashed, **claim)
+    database.write(writer.CLAIM, writer="elsewhere/1|2|3", **{**claim, "seconds": -1})
     assert counts(database)[0] == before[0] + 3
     delete(database, stored(hand_checkable()))
     assert counts(database) == before
@@ -272,7 +270,7 @@ def test_leftovers_of_an_ended_writer_are_removed(
 
 def test_a_live_writer_keeps_its_claim(database: Database, tiny: str) -> None:
     elsewhere = {"name": "claimed", "neurons": 10}
-    database.write(writer.CLAIM, writer="another-host|1|2|3|serial", seconds=3600, **elsewhere)
+    database.write(writer.CLAIM, writer="another-host/1|2|3", seconds=3600, **elsewhere)
     with pytest.raises(Conflict, match="Another process is writing a network 'claimed'"):
         write(database, hand_checkable(), name="claimed")
     database.write(

@@ -42,16 +42,30 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
     return invoke
 
 
+def record(output: str) -> dict[str, object]:
+    """The one row of an answer in JSON."""
+    answer = json.loads(output)
+    (row,) = answer["rows"]
+    return dict(zip(answer["columns"], row, strict=True))
+
+
 def test_status_without_a_server(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     assert run("status") == (3, "No local Neo4j runs; `weightome up` starts it.\n")
     code, output = run("status", "--format", "json")
     assert code == 3
-    assert json.loads(output) == {"state": "stopped", "neo4j": "2026.08.1", "gds": "2.26.0"}
+    assert record(output) == {
+        **dict.fromkeys(("uri", "user", "password_file", "pid", "port", "data")),
+        "state": "stopped",
+        "neo4j": "2026.08.1",
+        "gds": "2.26.0",
+    }
+    assert run("status", "--format", "csv")[1].splitlines()[1] == "stopped,,,,,,,2026.08.1,2.26.0"
     assert not (tmp_path / "home").exists()
 
 
 def test_down_without_a_server(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     assert run("down") == (0, "No local Neo4j runs.\n")
+    assert record(run("down", "--format", "json")[1])["state"] == "stopped"
     assert not (tmp_path / "home").exists()
 
 
@@ -61,7 +75,7 @@ def test_status_of_a_server(
     monkeypatch.setattr("store.local.server.status", lambda settings: Status("running", SERVER))
     code, output = run("status", "--format", "json")
     assert code == 0
-    assert json.loads(output) == {
+    assert record(output) == {
         "state": "running",
         "uri": "bolt://127.0.0.1:7687",
         "user": "neo4j",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from store import schema, settings
-from store.cypher import identifier
+from store.connection import connect
 from store.database import Answer, Database
-from store.errors import InvalidName, SchemaMismatch, SettingsError
+from store.errors import SchemaMismatch, SettingsError
 from store.query import Query, Table
 
 
@@ -71,28 +72,6 @@ def test_limited_changes_limits_only() -> None:
     assert (database.limited().row_cap, database.limited().read_seconds) == (3, 9)
 
 
-@pytest.mark.parametrize(
-    ("name", "quoted"),
-    [
-        ("weight", "weight"),
-        ("two words", "`two words`"),
-        ("x`) DETACH DELETE n //", "`x``) DETACH DELETE n //`"),
-        ("1st", "`1st`"),
-        ("größe", "`größe`"),
-        ("line\nbreak", "`line\nbreak`"),
-        ("a\n", "`a\n`"),
-    ],
-)
-def test_identifier(name: str, quoted: str) -> None:
-    assert identifier(name) == quoted
-
-
-@pytest.mark.parametrize("name", ["", "a\0b", "a\\u0060b"])
-def test_identifier_refuses(name: str) -> None:
-    with pytest.raises(InvalidName):
-        identifier(name)
-
-
 def test_settings_name_the_variable_and_never_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHTOME_READ_SECONDS", "hunter2")
     with pytest.raises(SettingsError) as caught:
@@ -126,3 +105,15 @@ def test_table_json_shape() -> None:
 
 def test_query_parameters_are_read_from_its_text() -> None:
     assert Query("q", "Q.", "MATCH (n {id: $id}) LIMIT $k").parameters == {"id", "k"}
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated() -> None:
+    chosen = settings.Settings(uri="bolt://neo4j:hunter2@host", password="x")
+    with pytest.raises(SettingsError, match="WEIGHTOME_URI holds a user or password") as caught:
+        connect(chosen)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_table_json_holds_what_json_can() -> None:
+    table = Table(("a",), [[float("nan")]], parameters={"x": float("inf")})
+    assert json.loads(json.dumps(table.to_json(), allow_nan=False))["rows"] == [["NaN"]]
