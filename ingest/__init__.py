@@ -38,8 +38,8 @@ def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network
     Parameters
     ----------
     model
-        A live ``torch.nn.Module``, or the path of a ``.pt``/``.pth`` state dict, a
-        ``.safetensors`` or a Keras ``.h5`` file. No code in the file is ever run.
+        A live ``torch.nn.Module``, or the path of a ``.pt``/``.pth`` state dict, a ``.pt2`` of
+        ``torch.export``, a ``.safetensors`` or a Keras ``.h5`` file. No code in it is ever run.
     input_shape
         Of one sample, without the batch axis; needed for a live module only where it does not
         follow from its first layer.

@@ -17,7 +17,7 @@ from store.query import Table
 
 
 def ingest_command(
-    file: Annotated[Path, typer.Argument(help=".pt, .pth, .safetensors or Keras .h5 file.")],
+    file: Annotated[Path, typer.Argument(help=".pt, .pth, .pt2, .safetensors or Keras .h5 file.")],
     name: Annotated[str, typer.Option(help="What the network shall be called.")],
     run: Annotated[str | None, typer.Option(help="Run that this is a snapshot of.")] = None,
     step: Annotated[int | None, typer.Option(help="Training step of the snapshot.")] = None,

@@ -13,7 +13,17 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from queries import catalogue, cypher, dynamics, export, forward, links, paths, strength
+from queries import (
+    architecture,
+    catalogue,
+    cypher,
+    dynamics,
+    export,
+    forward,
+    links,
+    paths,
+    strength,
+)
 from store import settings
 from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
@@ -182,6 +192,11 @@ def _parameter(assignment: str) -> tuple[str, Any]:
         return name, value
 
 
+def architecture_command(network: Network, form: FormatOption = Format.TABLE) -> None:
+    """Effective depth and width of a network's architecture."""
+    _answer(lambda database: architecture.architecture(database, network), form)
+
+
 def export_command(
     network: Network,
     file: Annotated[Path, typer.Argument(help="Where to: a .safetensors file.")],
@@ -246,5 +261,6 @@ def mount(app: typer.Typer) -> None:
     app.command("paths")(paths_command)
     app.command("dynamics")(dynamics_command)
     app.command("cypher")(cypher_command)
+    app.command("architecture")(architecture_command)
     app.command("export")(export_command)
     app.command("forward")(forward_command)

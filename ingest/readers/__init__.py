@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ingest.layers.activation import PLAIN
 from ingest.operations import OperationGraph
+from ingest.readers.pt2 import is_archive
 from store.errors import InvalidArgument, UnreadableModel
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def read(
     ----------
     model
         A live ``torch.nn.Module``, or the path of a file: a PyTorch state dict (``.pt``,
-        ``.pth``), ``.safetensors`` or a Keras ``.h5``.
+        ``.pth``), a ``.pt2`` of ``torch.export``, ``.safetensors`` or a Keras ``.h5``.
     input_shape
         Of one sample, without the batch axis. Default: as many values as the first linear layer
         takes, in one row.
@@ -118,6 +119,8 @@ def _format(head: bytes, path: Path) -> tuple[str, str]:
     suffix = path.suffix.lower()
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras_h5", "read_keras"
+    if head.startswith(b"PK") and is_archive(path):
+        return "pt2", "read_pt2"
     if head.startswith(b"PK"):
         return "state_dict", "read_state_dict"
     # A safetensors file begins with the length of its header, eight bytes of any value.
@@ -131,7 +134,7 @@ def _format(head: bytes, path: Path) -> tuple[str, str]:
         return "keras_h5", "read_keras"
     raise UnreadableModel(
         f"The file {path.name!r} is no model that Weightome knows: it reads PyTorch state dicts "
-        "(.pt, .pth), .safetensors and Keras .h5."
+        "(.pt, .pth), exported programs (.pt2), .safetensors and Keras .h5."
     )
 
 

@@ -70,6 +70,7 @@ def test_strength_as_json(weightome: Run) -> None:
          "in_mean,out_mean", 3),
         (("paths", "tiny", "--from", "input/1", "--to", "fc2", "-k", "4"),
          "rank,cost,product,hops,path,weights", 4),
+        (("architecture", "tiny"), "paths,effective_depth,effective_width", 1),
         (("dynamics", "tiny-run", "--statistic", "link_mean"), "step,network,layer,layer_index,"
          "value", 2),
         (("cypher", "MATCH (n:Network {name: $n}) RETURN n.links AS links", "-p", "n=tiny"),

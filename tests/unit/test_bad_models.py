@@ -92,7 +92,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
         b"Dear reader, this is no model.",
         ".txt",
         "The file 'bad.txt' is no model that Weightome knows: it reads PyTorch state dicts (.pt, "
-        ".pth), .safetensors and Keras .h5.",
+        ".pth), exported programs (.pt2), .safetensors and Keras .h5.",
     ),
     "text called pt": (b"Dear reader", ".pt", f"The file 'bad.pt' {DAMAGED}..."),
     "text called safetensors": (
