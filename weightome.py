@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
 
 from store.commandline import application, run
 
@@ -15,11 +19,31 @@ def main() -> int:
     from store.local import commands as server_commands
 
     app = application("A trained neural network, every neuron and weighted link of it, in Neo4j.")
+    app.callback()(_options)
     ingest_commands.mount(app)
     query_commands.mount(app)
     service_commands.mount(app)
     server_commands.mount(app)
     return run(app, "weightome")
+
+
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda wanted: _show_version() if wanted else None,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """A trained neural network, every neuron and weighted link of it, in Neo4j."""
+
+
+def _show_version() -> None:
+    print(f"weightome {version('weightome')}")
+    raise typer.Exit
 
 
 if __name__ == "__main__":

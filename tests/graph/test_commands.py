@@ -198,3 +198,8 @@ def test_without_arguments_it_shows_its_help(weightome: Run) -> None:
     assert done.returncode == 2
     assert "strength" in done.stdout
     assert "Write every neuron and every weighted link" in done.stdout
+
+
+def test_version(weightome: Run) -> None:
+    done = weightome("--version")
+    assert (done.returncode, done.stdout) == (0, "weightome 0.1.0\n")
