@@ -57,7 +57,7 @@ def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network
     >>> read("mnist.safetensors").link_count                            # doctest: +SKIP
     199210
     """
-    network = build(readers.read(model, input_shape=input_shape))
+    network = _built(model, input_shape)
     check_finite(network)
     return network
 
@@ -84,7 +84,7 @@ def measure(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Esti
     >>> measure("mnist.safetensors").links                              # doctest: +SKIP
     199210
     """
-    return estimate(build(readers.read(model, input_shape=input_shape)))
+    return estimate(_built(model, input_shape))
 
 
 def ingest(
@@ -146,7 +146,7 @@ def ingest(
     >>> ingest(model, name="tiny").links                                # doctest: +SKIP
     640
     """
-    network = build(readers.read(model, input_shape=input_shape))
+    network = _built(model, input_shape)
     if not yes:
         refuse_large(network)
     check_finite(network)
@@ -165,3 +165,7 @@ def ingest(
             block_links=chosen.block_links,
             progress=advance,
         )
+
+
+def _built(model: Model, input_shape: tuple[int, ...] | None) -> Network:
+    return build(readers.read(model, input_shape=input_shape))

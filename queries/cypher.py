@@ -85,15 +85,7 @@ def cypher(
         return limited.read(Query("cypher", "The reader's own question.", text), **values)
 
     table = _within(limited.read_seconds + GRACE_SECONDS, run)
-    return Table(
-        table.columns,
-        [[plain(value) for value in row] for row in table.rows],
-        table.cypher,
-        table.parameters,
-        table.truncated,
-        table.took_ms,
-        table.notes,
-    )
+    return table.with_rows(table.columns, [[plain(value) for value in row] for row in table.rows])
 
 
 def _within(seconds: float, work: Callable[[], Table]) -> Table:

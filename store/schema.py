@@ -29,8 +29,6 @@ from store.query import Query
 VERSION = 1
 
 COMPLETE = "complete"
-WRITING = "writing"
-DELETING = "deleting"
 
 LONGEST_NAME = 200
 

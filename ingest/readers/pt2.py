@@ -95,9 +95,10 @@ def read_pt2(
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            model = _model(archive, path)
-            config = _json(archive, _one(archive, "/data/weights/", "_weights_config.json", path))
-            found = _tensors(archive, path, config["config"])
+            model = _json(archive, _one(archive, "/models/", ".json", path))
+            listing = _one(archive, "/data/weights/", "_weights_config.json", path)
+            folder = listing.rpartition("/")[0]
+            found = _tensors(archive, path, folder, _json(archive, listing)["config"])
         return _graph(model["graph_module"], found)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise damaged(path, f"its program is not as torch writes it ({error})") from error
@@ -115,10 +116,6 @@ def _one(archive: zipfile.ZipFile, folder: str, ending: str, path: Path) -> str:
     return names[0]
 
 
-def _model(archive: zipfile.ZipFile, path: Path) -> Any:
-    return _json(archive, _one(archive, "/models/", ".json", path))
-
-
 def _json(archive: zipfile.ZipFile, name: str) -> Any:
     """A member of the archive as JSON; a member that would unpack without end is refused."""
     size = archive.getinfo(name).file_size
@@ -133,10 +130,9 @@ def _json(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 def _tensors(
-    archive: zipfile.ZipFile, path: Path, config: Mapping[str, Any]
+    archive: zipfile.ZipFile, path: Path, folder: str, config: Mapping[str, Any]
 ) -> dict[str, Parameter]:
     """Every tensor of the state dict by its key; keys of one tensor share one parameter."""
-    folder = _one(archive, "/data/weights/", "_weights_config.json", path).rpartition("/")[0]
     content = np.memmap(path, np.uint8, "r")
     by_file: dict[str, Parameter] = {}
     keys: dict[str, str] = {}
@@ -191,11 +187,15 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _whole(sizes: list[Mapping[str, Any]]) -> tuple[int, ...]:
     if any(list(size) != ["as_int"] or type(size["as_int"]) is not int for size in sizes):
-        raise UnsupportedOperation(
-            "The model was exported with dynamic shapes, which Weightome cannot ingest: export it "
-            "with fixed ones."
-        )
+        raise _dynamic()
     return tuple(size["as_int"] for size in sizes)
+
+
+def _dynamic() -> UnsupportedOperation:
+    return UnsupportedOperation(
+        "The model was exported with dynamic shapes, which Weightome cannot ingest: export it with "
+        "fixed ones."
+    )
 
 
 def _graph(module: Mapping[str, Any], found: Mapping[str, Parameter]) -> OperationGraph:
@@ -269,8 +269,5 @@ def _argument(argument: Mapping[str, Any]) -> object:
     if kind in ("as_tensors", "as_optional_tensors"):
         return [_argument(part) if "as_tensor" in part else Ref(part["name"]) for part in value]
     if kind.startswith("as_sym_"):
-        raise UnsupportedOperation(
-            "The model was exported with dynamic shapes, which Weightome cannot ingest: export it "
-            "with fixed ones."
-        )
+        raise _dynamic()
     return None if kind == "as_none" else value
