@@ -14,33 +14,49 @@ UNKNOWN = "unknown"
 
 # Their name alone says all about them, unless a format gives one of them arguments.
 PLAIN = (
+    "abs",
+    "ceil",
+    "cos",
+    "erf",
     "exp",
+    "floor",
     "gelu",
     "hardsigmoid",
     "hardswish",
+    "log",
     "log_softmax",
     "logsigmoid",
     "mish",
+    "reciprocal",
     "relu",
     "relu6",
     "selu",
     "sigmoid",
+    "sign",
     "silu",
+    "sin",
     "softmax",
     "softmin",
     "softsign",
+    "sqrt",
     "tanh",
     "tanhshrink",
 )
+# Arithmetic with one constant is an elementwise function too: times(factor), plus(amount),
+# to_power(exponent), clip(low, high).
 WITH_ARGUMENTS = (
     "celu",
+    "clip",
     "elu",
     "hardshrink",
     "hardtanh",
     "leaky_relu",
+    "plus",
     "softplus",
     "softshrink",
     "threshold",
+    "times",
+    "to_power",
 )
 
 
