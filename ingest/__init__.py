@@ -32,17 +32,33 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "Report", "delete", "ingest", "measure", "read"]
 
 
-def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network:
+def read(
+    model: Model,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    view: str = "shared",
+    allow_opaque: bool = False,
+    factory: str | None = None,
+) -> Network:
     """Reads a model as layers of neurons and blocks of links; needs no database.
 
     Parameters
     ----------
     model
-        A live ``torch.nn.Module``, or the path of a ``.pt``/``.pth`` state dict, a ``.pt2`` of
-        ``torch.export``, a ``.safetensors`` or a Keras ``.h5`` file. No code in it is ever run.
+        A live ``torch.nn.Module``, or the path of an ONNX file, a ``.pt``/``.pth`` state dict, a
+        ``.pt2`` of ``torch.export``, a ``.safetensors``, a Keras ``.h5`` or ``.keras`` file, or a
+        folder with a Hugging Face ``config.json``. No code in it is ever run.
     input_shape
-        Of one sample, without the batch axis; needed for a live module only where it does not
-        follow from its first layer.
+        Of one sample, without the batch axis; needed where the model does not tell it.
+    view
+        ``shared``: a channel or feature is one neuron at all its positions, with one link per
+        weight; ``unrolled``: a neuron for every value, a link for every use of a weight.
+    allow_opaque
+        Keeps an operation that is not understood as a layer without links, instead of refusing
+        the model.
+    factory
+        ``package.module:function`` of yours that gives the ``torch.nn.Module`` which a file of
+        weights belongs to.
 
     Returns
     -------
@@ -57,17 +73,24 @@ def read(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Network
     >>> read("mnist.safetensors").link_count                            # doctest: +SKIP
     199210
     """
-    network = _built(model, input_shape)
+    network = _built(model, input_shape, view, allow_opaque, factory)
     check_finite(network)
     return network
 
 
-def measure(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Estimate:
+def measure(
+    model: Model,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    view: str = "shared",
+    allow_opaque: bool = False,
+    factory: str | None = None,
+) -> Estimate:
     """What writing a model would take; reads no weight and needs no database.
 
     Parameters
     ----------
-    model, input_shape
+    model, input_shape, view, allow_opaque, factory
         As for :func:`read`.
 
     Returns
@@ -84,7 +107,7 @@ def measure(model: Model, *, input_shape: tuple[int, ...] | None = None) -> Esti
     >>> measure("mnist.safetensors").links                              # doctest: +SKIP
     199210
     """
-    return estimate(_built(model, input_shape))
+    return estimate(_built(model, input_shape, view, allow_opaque, factory))
 
 
 def ingest(
@@ -96,6 +119,9 @@ def ingest(
     metrics: Mapping[str, float] | None = None,
     replace: bool = False,
     input_shape: tuple[int, ...] | None = None,
+    view: str = "shared",
+    allow_opaque: bool = False,
+    factory: str | None = None,
     yes: bool = False,
     database: Database | None = None,
     progress: bool = False,
@@ -104,7 +130,7 @@ def ingest(
 
     Parameters
     ----------
-    model, input_shape
+    model, input_shape, view, allow_opaque, factory
         As for :func:`read`.
     name
         What the network shall be called.
@@ -124,7 +150,7 @@ def ingest(
     Returns
     -------
     Report
-        ``name``, ``layers``, ``neurons``, ``links``, ``seconds``.
+        ``name``, ``layers``, ``neurons``, ``links``, ``wires``, ``opaque``, ``seconds``.
 
     Raises
     ------
@@ -146,13 +172,14 @@ def ingest(
     >>> ingest(model, name="tiny").links                                # doctest: +SKIP
     640
     """
-    network = _built(model, input_shape)
+    network = _built(model, input_shape, view, allow_opaque, factory)
     if not yes:
         refuse_large(network)
     check_finite(network)
     chosen = settings.load()
+    total = network.link_count + network.wire_count
     opened = connect(chosen) if database is None else nullcontext(database)
-    with opened as store, links_written(network.link_count, name, shown=progress) as advance:
+    with opened as store, links_written(total, name, shown=progress) as advance:
         return writer.write(
             store,
             network,
@@ -167,5 +194,12 @@ def ingest(
         )
 
 
-def _built(model: Model, input_shape: tuple[int, ...] | None) -> Network:
-    return build(readers.read(model, input_shape=input_shape))
+def _built(
+    model: Model,
+    input_shape: tuple[int, ...] | None,
+    view: str,
+    allow_opaque: bool,
+    factory: str | None,
+) -> Network:
+    graph = readers.read(model, input_shape=input_shape, factory=factory)
+    return build(graph, view, allow_opaque=allow_opaque)

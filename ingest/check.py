@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ingest.network import DenseLinks, Network
+from ingest.operations import Parameter
 from store.errors import InvalidWeights
 
 # Scalars read at once: 8 MB as float64.
@@ -38,14 +39,42 @@ def check_finite(network: Network) -> None:
     'fc' is nan.
     """
     for layer in network.layers:
-        if layer.bias is not None and not np.isfinite(layer.bias).all():
-            neuron = int(np.flatnonzero(~np.isfinite(layer.bias))[0])
-            raise InvalidWeights(
-                f"The bias of neuron {neuron} of layer {layer.name!r} is {layer.bias[neuron]}."
-            )
+        for name, scalars in layer.scalars.items():
+            if not np.isfinite(scalars.values).all():
+                neuron = int(np.flatnonzero(~np.isfinite(scalars.values))[0])
+                raise InvalidWeights(
+                    f"The {name.replace('_', ' ')} of neuron {neuron} of layer {layer.name!r} is "
+                    f"{scalars.values[neuron]}."
+                )
     # Layers that share a tensor need it read once only.
-    for block in {links.weights.name: links for links in reversed(network.links)}.values():
+    dense = {
+        links.weights.name: links
+        for links in reversed(network.links)
+        if isinstance(links, DenseLinks)
+    }
+    for block in dense.values():
         _check(block, network)
+    kept = {network.parameters[index].name for index in network.kept}
+    for parameter in network.parameters:
+        if parameter.name not in dense:
+            _check_tensor(parameter, infinite_too=parameter.name not in kept)
+
+
+def _check_tensor(parameter: Parameter, *, infinite_too: bool) -> None:
+    """Refuses NaN, and infinities but in tensors that are kept whole, such as masks."""
+    rows = parameter.shape[0] if parameter.shape else 1
+    step = max(1, BLOCK // max(1, parameter.size // max(1, rows)))
+    for start in range(0, rows, step):
+        values = parameter.read(start, min(start + step, rows))
+        if values.dtype.kind != "f":
+            return
+        wrong = ~np.isfinite(values) if infinite_too else np.isnan(values)
+        if wrong.any():
+            place = np.argwhere(wrong)[0]
+            value = values[tuple(place)]
+            place[:1] += start
+            where = ", ".join(str(index) for index in place)
+            raise InvalidWeights(f"The tensor {parameter.name!r} holds {value} at [{where}].")
 
 
 def _check(block: DenseLinks, network: Network) -> None:

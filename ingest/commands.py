@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,49 @@ from store.errors import InvalidArgument
 from store.query import Table
 
 
+class View(Enum):
+    """How many neurons a network has where one weight is used at many positions."""
+
+    SHARED = "shared"
+    UNROLLED = "unrolled"
+
+
+FileArgument = Annotated[
+    Path,
+    typer.Argument(
+        help=".onnx, .pt, .pth, .pt2, .safetensors, Keras .h5 or .keras file, or a folder with a "
+        "Hugging Face config.json."
+    ),
+]
+ViewOption = Annotated[
+    View,
+    typer.Option(
+        help="shared: one neuron per channel or feature, one link per weight; unrolled: one neuron "
+        "per value, one link per use of a weight."
+    ),
+]
+ShapeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Shape of one sample without the batch axis, such as 3,32,32, where the file does "
+        "not tell it."
+    ),
+]
+FactoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        help="Your function that gives the torch module of a file of weights; it is run.",
+    ),
+]
+OpaqueOption = Annotated[
+    bool,
+    typer.Option("--allow-opaque", help="Keep what is not understood as a layer without links."),
+]
+
+
 def ingest_command(
-    file: Annotated[Path, typer.Argument(help=".pt, .pth, .pt2, .safetensors or Keras .h5 file.")],
+    file: FileArgument,
     name: Annotated[str, typer.Option(help="What the network shall be called.")],
     run: Annotated[str | None, typer.Option(help="Run that this is a snapshot of.")] = None,
     step: Annotated[int | None, typer.Option(help="Training step of the snapshot.")] = None,
@@ -27,6 +69,10 @@ def ingest_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of a network of that name.")
     ] = False,
+    view: ViewOption = View.SHARED,
+    input_shape: ShapeOption = None,
+    factory: FactoryOption = None,
+    allow_opaque: OpaqueOption = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Write a network of any size without asking back.")
     ] = False,
@@ -42,25 +88,42 @@ def ingest_command(
             step=step,
             metrics=metrics,
             replace=replace,
+            view=view.value,
+            input_shape=_shape(input_shape),
+            factory=factory,
+            allow_opaque=allow_opaque,
             yes=yes,
             database=database,
             progress=True,
         )
     print_table(
         Table(
-            ("network", "layers", "neurons", "links", "seconds"),
+            ("network", "layers", "neurons", "links", "wires", "opaque", "seconds"),
             [
                 [
                     report.name,
                     report.layers,
                     report.neurons,
                     report.links,
+                    report.wires,
+                    list(report.opaque),
                     round(report.seconds, 3),
                 ]
             ],
         ),
         form,
     )
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(size) for size in text.replace("x", ",").split(","))
+    except ValueError as error:
+        raise InvalidArgument(
+            f"--input-shape wants whole numbers, such as 3,32,32, not {text!r}."
+        ) from error
 
 
 def _metric(assignment: str) -> tuple[str, float]:
@@ -74,19 +137,30 @@ def _metric(assignment: str) -> tuple[str, float]:
 
 
 def estimate_command(
-    file: Annotated[Path, typer.Argument(help="A model file, as for ingest.")],
+    file: FileArgument,
+    view: ViewOption = View.SHARED,
+    input_shape: ShapeOption = None,
+    factory: FactoryOption = None,
+    allow_opaque: OpaqueOption = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Tell what a model would take in the store, without a database."""
-    expected = ingest.measure(file)
+    expected = ingest.measure(
+        file,
+        view=view.value,
+        input_shape=_shape(input_shape),
+        factory=factory,
+        allow_opaque=allow_opaque,
+    )
     print_table(
         Table(
-            ("layers", "neurons", "links", "parameters", "disk_bytes", "seconds"),
+            ("layers", "neurons", "links", "wires", "parameters", "disk_bytes", "seconds"),
             [
                 [
                     expected.layers,
                     expected.neurons,
                     expected.links,
+                    expected.wires,
                     expected.parameters,
                     expected.disk_bytes,
                     round(expected.seconds, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.network import Network
+from ingest.network import DenseLinks, Network
 from store.errors import InputError
 
 # Measured on Neo4j 2026.08.1, 4 M dense links: 34 bytes of a relationship, 41 of its properties,
@@ -14,6 +14,8 @@ LINK_BYTES = 85
 NEURON_BYTES = 200
 # bench/ingest_links.py on two cores; a slow disk or a busy machine takes longer.
 LINKS_PER_SECOND = 140_000
+# Links that each name their own ends.
+SPARSE_LINKS_PER_SECOND = 60_000
 
 MOST_LINKS = 100_000_000
 """More links than this are written only when the user says yes."""
@@ -25,8 +27,8 @@ class Estimate:
 
     Parameters
     ----------
-    layers, neurons, links, parameters
-        Exact counts.
+    layers, neurons, links, wires, parameters
+        Exact counts: learned links, and fixed ones.
     disk_bytes
         Expected size in the store, in bytes.
     seconds
@@ -36,6 +38,7 @@ class Estimate:
     layers: int
     neurons: int
     links: int
+    wires: int
     parameters: int
     disk_bytes: int
     seconds: float
@@ -54,14 +57,16 @@ def estimate(network: Network) -> Estimate:
     ...                  (DenseLinks(0, 1, weight, 0, True),), (weight,))).links
     6
     """
-    links, neurons = network.link_count, network.neuron_count
+    dense = sum(block.count for block in network.links if isinstance(block, DenseLinks))
+    sparse = sum(block.count for block in network.links) - dense
     return Estimate(
         len(network.layers),
-        neurons,
-        links,
+        network.neuron_count,
+        network.link_count,
+        network.wire_count,
         sum(parameter.size for parameter in network.parameters),
-        links * LINK_BYTES + neurons * NEURON_BYTES,
-        links / LINKS_PER_SECOND,
+        (dense + sparse) * LINK_BYTES + network.neuron_count * NEURON_BYTES,
+        dense / LINKS_PER_SECOND + sparse / SPARSE_LINKS_PER_SECOND,
     )
 
 
@@ -71,13 +76,13 @@ def refuse_large(network: Network) -> None:
     Raises
     ------
     InputError
-        If it has more than `MOST_LINKS` links; says what they would take.
+        If it has more than `MOST_LINKS` links, fixed ones included; says what they would take.
     """
-    if network.link_count <= MOST_LINKS:
+    if network.link_count + network.wire_count <= MOST_LINKS:
         return
     expected = estimate(network)
     raise InputError(
-        f"The network has {expected.links:,} links, which take about "
+        f"The network has {expected.links + expected.wires:,} links, which take about "
         f"{expected.disk_bytes / 1e9:,.0f} GB on disk and {expected.seconds / 3600:,.1f} hours: "
         "pass --yes (yes=True) to write them all the same."
     )

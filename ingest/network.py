@@ -5,12 +5,33 @@ No torch, no Neo4j. Readers and layer families build a :class:`Network`, the wri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import prod
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.operations import Parameter
+from store.views import View
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """One learned or measured value per neuron: its bias, or a running mean.
+
+    Parameters
+    ----------
+    values
+        As float64 of the stored value, in the order of the neurons.
+    params
+        Where each lies in the flat parameter vector.
+    """
+
+    values: NDArray[np.float64]
+    params: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -22,30 +43,66 @@ class Layer:
     name
         How a person addresses it; unique in the network.
     kind
-        ``input``, ``linear``, ...
+        ``input``, ``linear``, ``conv``, ...
     shape
-        Its activations' shape without the batch axis; the neurons are its entries in C order.
+        Its activations' shape without the batch axis.
+    axes
+        Along which of its shape's axes the neurons stand, ascending from 0; the other axes are
+        positions at which one neuron is used again. None: all.
     activation
         Name of the elementwise function after it, or ``identity``.
-    bias, bias_param
-        One value per neuron, and the position of the first one in the flat parameter vector;
-        None where it has no bias.
+    attributes
+        What its kind needs to be computed, such as a stride.
+    takes
+        How its inputs lie in the values of other layers (:mod:`store.views`).
+    scalars
+        By property: ``bias``, ``recurrent_bias``, ``mean``, ``variance``.
     sources
         Indices of the layers that feed it.
+    recurrent_sources
+        Those of them that feed back what they gave a time step before.
+    roles, heads
+        Per neuron, where it has them: ``q``, ``k``, ``v`` or a gate's letter; its attention head.
+    coordinates
+        What the axes are called, where each neuron has its own place along them.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
+    axes: tuple[int, ...] | None = None
     activation: str = "identity"
-    bias: NDArray[np.float64] | None = None
-    bias_param: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    takes: tuple[View, ...] = ()
+    scalars: Mapping[str, Scalars] = field(default_factory=dict)
     sources: tuple[int, ...] = ()
+    recurrent_sources: tuple[int, ...] = ()
+    roles: tuple[str, ...] | None = None
+    heads: tuple[int, ...] | None = None
+    coordinates: tuple[str, ...] = ()
+
+    @property
+    def neuron_axes(self) -> tuple[int, ...]:
+        """The axes along which its neurons stand."""
+        return tuple(range(len(self.shape))) if self.axes is None else self.axes
 
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape[axis] for axis in self.neuron_axes)
+
+    @property
+    def bias(self) -> NDArray[np.float64] | None:
+        """One value per neuron, or None."""
+        return self.scalars["bias"].values if "bias" in self.scalars else None
+
+    def neurons(self, first: int = 0) -> NDArray[np.int64]:
+        """The neuron that each of its values belongs to, in its shape; numbered from `first`."""
+        sizes = tuple(
+            length if axis in self.neuron_axes else 1 for axis, length in enumerate(self.shape)
+        )
+        numbers = np.arange(first, first + self.size).reshape(sizes)
+        return np.broadcast_to(numbers, self.shape)
 
 
 @dataclass(frozen=True)
@@ -103,6 +160,60 @@ class DenseLinks:
 
 
 @dataclass(frozen=True)
+class LinkBlock:
+    """Some links, in coordinate form.
+
+    Parameters
+    ----------
+    sources, targets
+        Neurons, numbered through the whole network from 0.
+    weights
+        Signed.
+    params
+        Where each weight lies in the flat parameter vector; None for fixed links.
+    positions
+        Tells links between the same two neurons apart: the place in the kernel, or which of the
+        source's positions. None where no two share both ends.
+    """
+
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    params: NDArray[np.int64] | None = None
+    positions: NDArray[np.int64] | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of links."""
+        return int(self.sources.size)
+
+
+@dataclass(frozen=True)
+class SparseLinks:
+    """Links into one layer, learned or fixed, made block by block.
+
+    Parameters
+    ----------
+    target
+        Index of the layer.
+    count
+        Number of links.
+    learned
+        Whether they are ``LINK`` rather than ``WIRE``.
+    blocks
+        Gives them anew at every call, each link once.
+    """
+
+    target: int
+    count: int
+    learned: bool
+    blocks: Callable[[], Iterator[LinkBlock]] = field(repr=False, compare=False)
+
+
+Links: TypeAlias = DenseLinks | SparseLinks
+
+
+@dataclass(frozen=True)
 class Network:
     """A whole network, ready to be written.
 
@@ -111,9 +222,14 @@ class Network:
     layers
         In topological order; layer i has index i.
     links
-        Blocks of learned links.
+        Blocks of learned and of fixed links.
     parameters
         All tensors in the order of the flat parameter vector.
+    kept
+        Indices of the tensors that no neuron and link holds, or not all of: the store keeps them
+        whole.
+    outputs
+        How the model's outputs lie in the values of layers.
     view
         ``shared`` or ``unrolled``; the same for dense layers.
     source
@@ -121,8 +237,10 @@ class Network:
     """
 
     layers: tuple[Layer, ...]
-    links: tuple[DenseLinks, ...]
+    links: tuple[Links, ...]
     parameters: tuple[Parameter, ...]
+    kept: tuple[int, ...] = ()
+    outputs: tuple[View, ...] = ()
     view: str = "shared"
     source: str = ""
 
@@ -134,4 +252,20 @@ class Network:
     @property
     def link_count(self) -> int:
         """Number of learned links."""
-        return sum(block.count for block in self.links)
+        return sum(
+            block.count for block in self.links if isinstance(block, DenseLinks) or block.learned
+        )
+
+    @property
+    def wire_count(self) -> int:
+        """Number of fixed links."""
+        return sum(
+            block.count
+            for block in self.links
+            if isinstance(block, SparseLinks) and not block.learned
+        )
+
+    @property
+    def firsts(self) -> tuple[int, ...]:
+        """Number of each layer's first neuron, counted through the network."""
+        return tuple(accumulate((layer.size for layer in self.layers), initial=0))[:-1]

@@ -54,7 +54,11 @@ kind                  parameters              attributes
                                               ``layout`` as in linear, ``gates``: their order along
                                               the weights, of ``i f g o`` or ``r z n``;
                                               ``reset_after`` (gru: after the product with
-                                              weight_hh, as torch does); ``activation`` (rnn)
+                                              weight_hh, as torch does); ``activation`` (rnn);
+                                              ``direction_index``: where the first axis of all
+                                              its tensors counts directions (ONNX), which is its;
+                                              ``biases_joined``: bias_ih holds both biases, that
+                                              of weight_ih first
 ``lstm_cell``                                 input: an ``lstm``; its T cell states
 ``identity``                                  also ``dropout``
 ``reshape``                                   to the operation's shape; also ``flatten``

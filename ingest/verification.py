@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.network import DenseLinks, Network
+from ingest.network import DenseLinks, Layer, LinkBlock, Network, Scalars
 from ingest.tiles import Tile
 from store.database import Database
 from store.errors import VerificationFailed
@@ -17,35 +18,56 @@ SECONDS = 3_600.0
 # The order of summation differs between here and the server; float64 sums agree far closer.
 TOLERANCE = 1e-9
 
-# Small factors by position: links that changed places would leave the plain sum as it is.
+# Small factors by place: links that changed places would leave the plain sum as it is.
 _SOURCE_FACTORS, _TARGET_FACTORS = 97, 89
 
-STORED_LINKS = Query(
-    "stored_links",
-    "Count and sums of the links between two layers, as stored.",
-    f"""
-MATCH (to:Layer {{network: $id, index: $target}})
-MATCH (from:Layer {{network: $id, index: $source}})
-MATCH (to)-[:HAS_NEURON]->(target:Neuron)<-[link:LINK]-(source:Neuron)
-WHERE from.first <= source.id < from.first + from.size
-RETURN count(link) AS links, sum(link.param) AS params, sum(link.weight) AS weights,
-       sum(link.weight * (1 + source.index % {_SOURCE_FACTORS})
-           * (1 + target.index % {_TARGET_FACTORS})) AS placed
+
+def _stored(kind: str) -> Query:
+    return Query(
+        f"stored_{kind.lower()}s",
+        f"Count and sums of the {kind} relationships into a layer, as stored.",
+        f"""
+MATCH (target:Neuron) WHERE $first <= target.id < $end
+MATCH (target)<-[link:{kind}]-(source:Neuron)
+RETURN count(link) AS links, sum(link.param) AS params, sum(link.position) AS positions,
+       sum(link.weight) AS weights,
+       sum(link.weight * (1 + (source.id - $origin) % {_SOURCE_FACTORS})
+           * (1 + (target.id - $origin) % {_TARGET_FACTORS})) AS placed
 """,
-    ("links", "params", "weights", "placed"),
-)
+        ("links", "params", "positions", "weights", "placed"),
+    )
+
+
+STORED_LINKS, STORED_WIRES = _stored("LINK"), _stored("WIRE")
 
 STORED_NEURONS = Query(
     "stored_neurons",
-    "Count of the neurons and sum of the biases of each layer, as stored.",
-    f"""
-MATCH (network:Network {{id: $id}})-[:HAS_LAYER]->(layer:Layer)
-OPTIONAL MATCH (layer)-[:HAS_NEURON]->(neuron:Neuron)
-RETURN layer.name AS layer, count(neuron) AS neurons, layer.index AS layer_index,
-       sum(neuron.bias * (1 + neuron.index % {_SOURCE_FACTORS})) AS biases
+    "Count of the neurons of each layer, as stored.",
+    """
+MATCH (network:Network {id: $id})-[:HAS_LAYER]->(layer:Layer)
+RETURN layer.name AS layer, COUNT { (layer)-[:HAS_NEURON]->(:Neuron) } AS neurons,
+       layer.index AS layer_index
 ORDER BY layer_index
 """,
-    ("layer", "neurons", "layer_index", "biases"),
+    ("layer", "neurons", "layer_index"),
+)
+
+STORED_SCALARS = Query(
+    "stored_scalars",
+    "Sums of a property of a layer's neurons and of its place in the parameters, as stored.",
+    f"""
+MATCH (neuron:Neuron) WHERE $first <= neuron.id < $end
+RETURN sum(neuron[$name] * (1 + neuron.index % {_SOURCE_FACTORS})) AS placed,
+       sum(neuron[$name + '_param']) AS params
+""",
+    ("placed", "params"),
+)
+
+STORED_TENSOR = Query(
+    "stored_tensor",
+    "The values of a tensor that is kept whole.",
+    "MATCH (parameter:Parameter {network: $id, index: $index}) RETURN parameter.values AS values",
+    ("values",),
 )
 
 
@@ -55,16 +77,27 @@ class LinkSums:
 
     links: int = 0
     params: int = 0
+    positions: int = 0
     weights: float = 0.0
     placed: float = 0.0
     magnitude: float = 0.0
 
     @classmethod
-    def of(cls, block: DenseLinks, tile: Tile, weights: NDArray[np.float64]) -> LinkSums:
+    def of_tile(
+        cls,
+        block: DenseLinks,
+        tile: Tile,
+        weights: NDArray[np.float64],
+        source_first: int,
+        target_first: int,
+    ) -> LinkSums:
         """Sums over one tile, weights as sources x targets."""
         sources = np.arange(tile.sources.start, tile.sources.stop)
         targets = np.arange(tile.targets.start, tile.targets.stop)
-        factors = np.outer(1 + sources % _SOURCE_FACTORS, 1 + targets % _TARGET_FACTORS)
+        factors = np.outer(
+            1 + (source_first + sources) % _SOURCE_FACTORS,
+            1 + (target_first + targets) % _TARGET_FACTORS,
+        )
         params = (
             block.first * tile.count
             + block.source_stride * int(sources.sum()) * targets.size
@@ -74,7 +107,25 @@ class LinkSums:
         return cls(
             tile.count,
             params,
+            0,
             float(weights.sum()),
+            float(placed.sum()),
+            float(np.abs(placed).sum()),
+        )
+
+    @classmethod
+    def of_block(cls, block: LinkBlock) -> LinkSums:
+        """Sums over a block in coordinate form."""
+        placed = (
+            block.weights
+            * (1 + block.sources % _SOURCE_FACTORS)
+            * (1 + block.targets % _TARGET_FACTORS)
+        )
+        return cls(
+            block.count,
+            0 if block.params is None else int(block.params.sum()),
+            0 if block.positions is None else int(block.positions.sum()),
+            float(block.weights.sum()),
             float(placed.sum()),
             float(np.abs(placed).sum()),
         )
@@ -83,20 +134,29 @@ class LinkSums:
         """Adds the sums of further links."""
         self.links += other.links
         self.params += other.params
+        self.positions += other.positions
         self.weights += other.weights
         self.placed += other.placed
         self.magnitude += other.magnitude
 
 
-def verify(database: Database, network: Network, identity: int, sums: list[LinkSums]) -> None:
+def verify(
+    database: Database,
+    network: Network,
+    identity: int,
+    first: int,
+    sums: Mapping[tuple[int, bool], LinkSums],
+) -> None:
     """Compares the store with what was sent.
 
     Parameters
     ----------
     identity
         ``Network.id`` in the store.
+    first
+        Id of its first neuron.
     sums
-        One per block of links, in the network's order.
+        By target layer and whether learned.
 
     Raises
     ------
@@ -108,26 +168,59 @@ def verify(database: Database, network: Network, identity: int, sums: list[LinkS
         raise VerificationFailed(
             f"{len(network.layers)} layers were written, but {len(stored)} are in the store."
         )
-    for layer, (name, neurons, _, biases) in zip(network.layers, stored, strict=True):
+    for index, (layer, (name, neurons, _)) in enumerate(zip(network.layers, stored, strict=True)):
         if neurons != layer.size:
             raise VerificationFailed(
                 f"Layer {name!r} has {layer.size} neurons, but {neurons} are in the store."
             )
-        if layer.bias is not None:
-            placed = layer.bias * (1 + np.arange(layer.size) % _SOURCE_FACTORS)
-            _agree(name, "biases", float(placed.sum()), biases, float(np.abs(placed).sum()))
-    for block, sent in zip(network.links, sums, strict=True):
-        name = network.layers[block.target].name
-        links, params, weights, placed = database.read(
-            STORED_LINKS, id=identity, source=block.source, target=block.target, seconds=SECONDS
-        ).rows[0]
-        if (links, params) != (sent.links, sent.params) or sent.links != block.count:
-            raise VerificationFailed(
-                f"{block.count} links into layer {name!r} were written, but {links} are in the "
-                "store or they stand for other parameters."
+        bounds = {
+            "first": first + network.firsts[index],
+            "end": first + network.firsts[index] + layer.size,
+        }
+        for scalar, sent in layer.scalars.items():
+            _verify_scalars(database, layer, scalar, sent, bounds)
+        for learned in (True, False):
+            _verify_links(
+                database, layer, learned, sums.get((index, learned), LinkSums()), first, bounds
             )
-        _agree(name, "weights", sent.weights, weights, sent.magnitude)
-        _agree(name, "placed weights", sent.placed, placed, sent.magnitude)
+    for index in network.kept:
+        parameter = network.parameters[index]
+        (row,) = database.read(STORED_TENSOR, id=identity, index=index, seconds=SECONDS).rows
+        if not np.array_equal(np.asarray(row[0]), parameter.array().reshape(-1)):
+            raise VerificationFailed(
+                f"The values of the tensor {parameter.name!r} are not those that were written."
+            )
+
+
+def _verify_scalars(
+    database: Database, layer: Layer, name: str, sent: Scalars, bounds: Mapping[str, int]
+) -> None:
+    placed, params = database.read(STORED_SCALARS, name=name, seconds=SECONDS, **bounds).rows[0]
+    expected = sent.values * (1 + np.arange(layer.size) % _SOURCE_FACTORS)
+    if params != int(sent.params.sum()):
+        raise VerificationFailed(f"The {name} of layer {layer.name!r} stands for other parameters.")
+    _agree(layer.name, name, float(expected.sum()), placed, float(np.abs(expected).sum()))
+
+
+def _verify_links(
+    database: Database,
+    layer: Layer,
+    learned: bool,
+    sent: LinkSums,
+    origin: int,
+    bounds: Mapping[str, int],
+) -> None:
+    query = STORED_LINKS if learned else STORED_WIRES
+    links, params, positions, weights, placed = database.read(
+        query, origin=origin, seconds=SECONDS, **bounds
+    ).rows[0]
+    if (links, params, positions) != (sent.links, sent.params, sent.positions):
+        raise VerificationFailed(
+            f"{sent.links} {'' if learned else 'fixed '}links into layer {layer.name!r} were "
+            f"written, but {links} are in the store or they stand for other parameters."
+        )
+    _agree(layer.name, "weights", sent.weights, weights, sent.magnitude)
+    _agree(layer.name, "placed weights", sent.placed, placed, sent.magnitude)
 
 
 def _agree(layer: str, what: str, sent: float, stored: float, magnitude: float) -> None:

@@ -7,6 +7,7 @@ leaves its network ``writing``, and the next ingest or delete removes it.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from ingest import lease
+import numpy as np
+
+from ingest import lease, statements
+from ingest.link_writer import write_links
 from ingest.network import DenseLinks, Layer, Network
 from ingest.removal import clean_up, discard, remove
-from ingest.tiles import Tile, in_parallel, tiles
-from ingest.verification import LinkSums, verify
-from store import schema
+from ingest.verification import verify
+from store import schema, views
 from store.database import Database
 from store.errors import (
     Conflict,
@@ -30,7 +33,6 @@ from store.errors import (
     StoreUnreachable,
     VerificationFailed,
 )
-from store.query import Query
 
 NEURONS_PER_TRANSACTION = 10_000
 
@@ -43,8 +45,10 @@ class Report:
     ----------
     name
         The network's name.
-    layers, neurons, links
-        Counts, which the store was found to hold.
+    layers, neurons, links, wires
+        Counts, which the store was found to hold: learned links, and fixed ones.
+    opaque
+        Layers that were not understood and are kept without links, with their operators.
     seconds
         Time from begin to complete; removing what it replaces comes after.
     """
@@ -53,126 +57,9 @@ class Report:
     layers: int
     neurons: int
     links: int
+    wires: int
+    opaque: tuple[str, ...]
     seconds: float
-
-
-CLAIM = Query(
-    "claim_network",
-    "Takes a network id and a range of neuron ids, and marks the network as being written.",
-    # Setting a property locks the store node before its counters are read: two writers that
-    # begin at once get different numbers.
-    """
-MATCH (store:Store {key: 'weightome'})
-SET store.locked = true
-WITH store, store.next_network AS id, store.next_neuron AS first
-SET store.next_network = id + 1, store.next_neuron = first + $neurons
-REMOVE store.locked
-CREATE (:Network {
-    id: id, status: 'writing', wanted_name: $name, writer: $writer,
-    lease: datetime() + duration({seconds: $seconds})
-})
-RETURN id, first
-""",
-    ("id", "first"),
-)
-
-RIVALS = Query(
-    "rival_writers",
-    "Whether the name belongs to a complete network or to one that is being written.",
-    """
-MATCH (network:Network)
-WHERE network.name = $name OR (network.status = 'writing' AND network.wanted_name = $name)
-RETURN network.id AS id, network.status AS status
-ORDER BY id
-""",
-    ("id", "status"),
-)
-
-WRITE_LAYERS = Query(
-    "write_layers",
-    "Creates the layers and parameters of a network, and what feeds what.",
-    """
-MATCH (network:Network {id: $id})
-CALL (network) {
-    UNWIND $layers AS properties
-    CREATE (network)-[:HAS_LAYER]->(layer:Layer)
-    SET layer = properties
-}
-CALL (network) {
-    UNWIND $parameters AS properties
-    CREATE (network)-[:HAS_PARAMETER]->(parameter:Parameter)
-    SET parameter = properties
-}
-UNWIND $feeds AS edge
-MATCH (source:Layer {network: $id, index: edge[0]})
-MATCH (target:Layer {network: $id, index: edge[1]})
-CREATE (source)-[:FEEDS]->(target)
-""",
-)
-
-WRITE_NEURONS = Query(
-    "write_neurons",
-    "Creates a range of a layer's neurons.",
-    """
-MATCH (layer:Layer {network: $id, index: $layer})
-UNWIND range($start, $stop - 1) AS index
-CREATE (layer)-[:HAS_NEURON]->(neuron:Neuron {id: layer.first + index, index: index})
-SET neuron.bias = $biases[index - $start]
-""",
-)
-
-WRITE_LINKS = Query(
-    "write_links",
-    "Creates a rectangle of links, every source with every target.",
-    # Targets are looked up once and weights come as one flat list: twice as fast as one map per
-    # link (bench/ingest_links.py).
-    """
-MATCH (target:Neuron) WHERE $target_first <= target.id < $target_end
-WITH target ORDER BY target.id
-WITH collect(target) AS targets
-MATCH (source:Neuron) WHERE $source_first <= source.id < $source_end
-WITH targets, source, source.id - $source_first AS row
-UNWIND range(0, size(targets) - 1) AS column
-WITH source, targets[column] AS target, $weights[row * size(targets) + column] AS weight,
-     $param + row * $source_stride + column * $target_stride AS param
-CREATE (source)-[:LINK {weight: weight, param: param}]->(target)
-""",
-)
-
-COMPLETE = Query(
-    "complete_network",
-    "Gives a written network its name and its run, and takes the name from the one it replaces.",
-    # Locked before it is looked at: nobody may take it over between the look and the change.
-    """
-MATCH (network:Network {id: $id})
-SET network.locked = true
-REMOVE network.locked
-WITH network WHERE network.status = 'writing' AND network.writer = $writer
-CALL () {
-    MATCH (old:Network {id: $replaces, status: 'complete'})
-    SET old.status = 'deleting', old.wanted_name = old.name, old.writer = $writer,
-        old.lease = datetime() + duration({seconds: $seconds})
-    REMOVE old.name
-    WITH old
-    OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(old)
-    DELETE snapshot
-    WITH run
-    WHERE run IS NOT NULL AND NOT run.name = coalesce($run, '')
-      AND NOT EXISTS { (run)-[:SNAPSHOT]->() }
-    DELETE run
-}
-CALL (network) {
-    WITH network WHERE $run IS NOT NULL
-    MERGE (run:Run {name: $run})
-    CREATE (run)-[:SNAPSHOT {step: $step}]->(network)
-}
-SET network += $properties, network.name = $name, network.status = 'complete',
-    network.created = toString(datetime.truncate('second', datetime()))
-REMOVE network.wanted_name, network.writer, network.lease
-RETURN network.id AS id
-""",
-    ("id",),
-)
 
 
 def write(
@@ -208,7 +95,8 @@ def write(
     block_links
         Most links of one transaction.
     progress
-        Called with the number of links of each transaction that was committed.
+        Called with the number of links, fixed ones included, of each transaction that was
+        committed.
 
     Returns
     -------
@@ -238,7 +126,7 @@ def write(
     replaces = _free(database, name, replace)
     with lease.held() as writer:
         identity, first = database.write(
-            CLAIM,
+            statements.CLAIM,
             name=name,
             neurons=network.neuron_count,
             writer=writer,
@@ -247,18 +135,19 @@ def write(
         try:
             replaces = _free(database, name, replace, identity)
             with lease.renewed(database, identity, writer):
-                sizes = [layer.size for layer in network.layers]
-                firsts = list(accumulate(sizes[:-1], initial=first))
+                firsts = [first + number for number in network.firsts]
                 _write_layers(database, network, identity, firsts)
                 for index, layer in enumerate(network.layers):
                     _write_neurons(database, layer, identity, index)
-                sums = [
-                    _write_links(
-                        database, block, firsts, workers, block_links, progress or _no_progress
-                    )
-                    for block in network.links
-                ]
-                verify(database, network, identity, sums)
+                sums = write_links(
+                    database,
+                    network,
+                    first,
+                    workers=workers,
+                    block_links=block_links,
+                    progress=progress or _no_progress,
+                )
+                verify(database, network, identity, first, sums)
             _complete(database, identity, name, run, step, properties, replaces, writer)
         except StoreUnreachable:
             # Nothing can be removed now; the next ingest or delete does it.
@@ -271,7 +160,19 @@ def write(
             # It is hidden already; what cannot be removed now goes with the next ingest.
             with suppress(StoreError):
                 remove(database, replaces, writer)
-    return Report(name, len(network.layers), network.neuron_count, network.link_count, seconds)
+    return Report(
+        name,
+        len(network.layers),
+        network.neuron_count,
+        network.link_count,
+        network.wire_count,
+        tuple(
+            f"{layer.name} ({layer.attributes['operator']})"
+            for layer in network.layers
+            if layer.kind == "opaque"
+        ),
+        seconds,
+    )
 
 
 def _no_progress(links: int) -> None:
@@ -290,7 +191,7 @@ def _complete(
 ) -> None:
     try:
         completed = database.write(
-            COMPLETE,
+            statements.COMPLETE,
             id=identity,
             name=name,
             run=run,
@@ -332,6 +233,8 @@ def _properties(
         "layers": len(network.layers),
         "neurons": network.neuron_count,
         "links": network.link_count,
+        "wires": network.wire_count,
+        "outputs": views.dumps(network.outputs),
         "parameters": sum(parameter.size for parameter in network.parameters),
         "step": step,
         **{f"metric_{metric}": float(value) for metric, value in metrics.items()},
@@ -344,7 +247,7 @@ def _free(database: Database, name: str, replace: bool, identity: int | None = N
     Of two writers of one name that begin at once, both see both claims, and the earlier goes on.
     """
     replaces = None
-    for rival, status in database.read(RIVALS, name=name).rows:
+    for rival, status in database.read(statements.RIVALS, name=name).rows:
         if status == schema.COMPLETE:
             replaces = rival
         elif identity is None or rival < identity:
@@ -359,11 +262,12 @@ def _free(database: Database, name: str, replace: bool, identity: int | None = N
 
 def _write_layers(database: Database, network: Network, identity: int, firsts: list[int]) -> None:
     offsets = accumulate((parameter.size for parameter in network.parameters), initial=0)
-    links_in = [0] * len(network.layers)
+    links, wires = [0] * len(network.layers), [0] * len(network.layers)
     for block in network.links:
-        links_in[block.target] += block.count
+        learned = isinstance(block, DenseLinks) or block.learned
+        (links if learned else wires)[block.target] += block.count
     database.write(
-        WRITE_LAYERS,
+        statements.WRITE_LAYERS,
         id=identity,
         layers=[
             {
@@ -372,12 +276,15 @@ def _write_layers(database: Database, network: Network, identity: int, firsts: l
                 "name": layer.name,
                 "kind": layer.kind,
                 "activation": layer.activation,
+                "attributes": json.dumps(layer.attributes, separators=(",", ":")),
+                "takes": views.dumps(layer.takes),
                 "size": layer.size,
                 "shape": list(layer.shape),
+                "axes": list(layer.neuron_axes),
                 "first": firsts[index],
                 "biased": layer.bias is not None,
-                "bias_param": layer.bias_param,
-                "links": links_in[index],
+                "links": links[index],
+                "wires": wires[index],
             }
             for index, layer in enumerate(network.layers)
         ],
@@ -396,61 +303,45 @@ def _write_layers(database: Database, network: Network, identity: int, firsts: l
             )
         ],
         feeds=[
-            [source, index]
+            [source, index, {"recurrent": True} if recurrent else {}]
             for index, layer in enumerate(network.layers)
-            for source in layer.sources
+            for recurrent, sources in ((False, layer.sources), (True, layer.recurrent_sources))
+            for source in sources
         ],
     )
+    for index in network.kept:
+        values = network.parameters[index].array().reshape(-1)
+        database.write(statements.KEEP_TENSOR, id=identity, index=index, values=values.tolist())
 
 
 def _write_neurons(database: Database, layer: Layer, identity: int, index: int) -> None:
     for start in range(0, layer.size, NEURONS_PER_TRANSACTION):
         stop = min(start + NEURONS_PER_TRANSACTION, layer.size)
         database.write(
-            WRITE_NEURONS,
+            statements.WRITE_NEURONS,
             id=identity,
             layer=index,
             start=start,
             stop=stop,
-            biases=None if layer.bias is None else layer.bias[start:stop].tolist(),
+            properties=_neuron_properties(layer, start, stop),
         )
 
 
-def _write_links(
-    database: Database,
-    block: DenseLinks,
-    firsts: list[int],
-    workers: int,
-    block_links: int,
-    progress: Callable[[int], None],
-) -> LinkSums:
-    sums = LinkSums()
-    source_first, target_first = firsts[block.source], firsts[block.target]
-
-    def write_tile(tile: Tile) -> LinkSums:
-        weights = block.tile(tile.sources, tile.targets)
-        written = database.write(
-            WRITE_LINKS,
-            source_first=source_first + tile.sources.start,
-            source_end=source_first + tile.sources.stop,
-            target_first=target_first + tile.targets.start,
-            target_end=target_first + tile.targets.stop,
-            weights=weights.ravel().tolist(),
-            param=block.first
-            + tile.sources.start * block.source_stride
-            + tile.targets.start * block.target_stride,
-            source_stride=block.source_stride,
-            target_stride=block.target_stride,
-        )
-        if (written.counters or {})["relationships_created"] != tile.count:
-            raise VerificationFailed(
-                "Neurons of this network vanished while its links were written."
-            )
-        return LinkSums.of(block, tile, weights)
-
-    def add(tile: Tile, of_tile: LinkSums) -> None:
-        sums.add(of_tile)
-        progress(tile.count)
-
-    in_parallel(tiles(block, block_links, workers), write_tile, workers=workers, done=add)
-    return sums
+def _neuron_properties(layer: Layer, start: int, stop: int) -> list[dict[str, Any]] | None:
+    """What each neuron of a range has beside its number; None where none has anything."""
+    columns: dict[str, list[Any]] = {}
+    for name, scalars in layer.scalars.items():
+        columns[name] = scalars.values[start:stop].tolist()
+        columns[f"{name}_param"] = scalars.params[start:stop].tolist()
+    if layer.roles is not None:
+        columns["role"] = [role or None for role in layer.roles[start:stop]]
+    if layer.heads is not None:
+        columns["head"] = [None if head < 0 else head for head in layer.heads[start:stop]]
+    if layer.coordinates and len(layer.neuron_axes) == len(layer.shape):
+        places = np.unravel_index(np.arange(start, stop), layer.shape)
+        columns |= {
+            name: along.tolist() for name, along in zip(layer.coordinates, places, strict=True)
+        }
+    if not columns:
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from store.errors import InvalidArgument
 
@@ -17,35 +19,22 @@ Function = Callable[..., Array]
 UNKNOWN = "unknown"
 _AXIS = "axis"
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
 _CALL = re.compile(r"([a-z_0-9]+)(?:\(([^()]*)\))?")
+_BETWEEN_CALLS = re.compile(r",\s*(?![^()]*\))")
 
 
-def _sigmoid(x: Array) -> Array:
-    # exp of a negative number only, so that nothing overflows.
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)))
-
-
-def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+def _softplus(x: Array, beta: float = 1.0, threshold: float = math.inf) -> Array:
     scaled = beta * x
     return np.asarray(np.where(scaled > threshold, x, np.logaddexp(0, scaled) / beta))
-
-
-def _log_softmax(x: Array, axis: int = -1) -> Array:
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)))
-
-
-def _softmax(x: Array, axis: int = -1) -> Array:
-    return np.exp(_log_softmax(x, axis))
 
 
 def _gelu(x: Array, approximate: str = "none") -> Array:
     if approximate == "tanh":
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return np.asarray(0.5 * x * (1 + np.tanh(inner)))
-    return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
+    if approximate == "none":
+        return np.asarray(x * special.ndtr(x))
+    raise InvalidArgument(f"The approximation {approximate!r} of gelu is neither none nor tanh.")
 
 
 def _elu(x: Array, alpha: float = 1.0) -> Array:
@@ -62,33 +51,61 @@ def _threshold(x: Array, threshold: float, value: float) -> Array:
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
-FUNCTIONS: dict[str, Function] = {
-    "identity": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
-    "elu": _elu,
-    "celu": _celu,
-    "selu": lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
-    "gelu": _gelu,
-    "silu": lambda x: x * _sigmoid(x),
-    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+
+def _alone(function: Function) -> Function:
+    """Without the arguments that NumPy gives to all its functions, such as ``where``."""
+
+    def alone(x: Array) -> Array:
+        return function(x)
+
+    return alone
+
+
+_UFUNCS: dict[str, Function] = {
+    "abs": np.abs,
+    "ceil": np.ceil,
+    "cos": np.cos,
+    "erf": special.erf,
     "exp": np.exp,
-    "sigmoid": _sigmoid,
-    "logsigmoid": lambda x: -np.logaddexp(0, -x),
-    "hardsigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "floor": np.floor,
+    "log": np.log,
+    "logsigmoid": special.log_expit,
+    "reciprocal": np.reciprocal,
+    "sigmoid": special.expit,
+    "sign": np.sign,
+    "sin": np.sin,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+}
+
+FUNCTIONS: dict[str, Function] = {
+    **{name: _alone(function) for name, function in _UFUNCS.items()},
+    "identity": lambda x: x,
+    "celu": _celu,
+    "clip": lambda x, low=-math.inf, high=math.inf: np.clip(x, low, high),
+    "elu": _elu,
+    "gelu": _gelu,
+    "hardshrink": lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0),
+    "hardsigmoid": lambda x, slope=1 / 6: np.clip(slope * x + 0.5, 0, 1),
     "hardswish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
     "hardtanh": lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
-    "tanh": np.tanh,
-    "tanhshrink": lambda x: x - np.tanh(x),
-    "softshrink": lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
-    "hardshrink": lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0),
-    "threshold": _threshold,
+    "leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+    "log_softmax": lambda x, axis=-1: special.log_softmax(x, axis),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "plus": lambda x, amount: x + amount,
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "selu": lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
+    "silu": lambda x: x * special.expit(x),
+    "softmax": lambda x, axis=-1: special.softmax(x, axis),
+    "softmin": lambda x, axis=-1: special.softmax(-x, axis),
     "softplus": _softplus,
+    "softshrink": lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
     "softsign": lambda x: x / (1 + np.abs(x)),
-    "softmax": _softmax,
-    "softmin": lambda x: _softmax(-x),
-    "log_softmax": _log_softmax,
+    "tanhshrink": lambda x: x - np.tanh(x),
+    "threshold": _threshold,
+    "times": lambda x, factor: x * factor,
+    "to_power": lambda x, exponent: x**exponent,
 }
 
 
@@ -106,18 +123,50 @@ def apply(text: str, values: Array) -> Array:
     Raises
     ------
     InvalidArgument
-        If a function is not known, as in a network that was read from weights alone.
+        If a function is not known, as in a network that was read from weights alone, or does not
+        take the arguments.
 
     Example
     -------
     >>> apply("leaky_relu(negative_slope=0.5), tanh", np.array([[-2.0, 0.0]])).round(4).tolist()
     [[-0.7616, 0.0]]
     """
-    for name, arguments in _CALL.findall(text):
-        if name not in FUNCTIONS:
-            raise InvalidArgument(f"The activation {name!r} cannot be computed.")
-        values = FUNCTIONS[name](values, **_arguments(arguments))
+    for written in _BETWEEN_CALLS.split(text):
+        matched = _CALL.fullmatch(written)
+        if matched is None:
+            raise _not_computed(written)
+        values = call(matched[1], values, _arguments(matched[2] or ""))
     return values
+
+
+def call(name: str, values: Array, arguments: Mapping[str, Any]) -> Array:
+    """What one function makes of values.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is not known, or does not take the arguments.
+
+    Example
+    -------
+    >>> call("clip", np.array([-2.0, 0.0]), {"low": -1.0}).tolist()
+    [-1.0, 0.0]
+    """
+    if name not in FUNCTIONS:
+        raise _not_computed(name)
+    try:
+        # As in any framework, an overflow is infinite, and what is not defined is NaN.
+        with np.errstate(all="ignore"):
+            return FUNCTIONS[name](values, **arguments)
+    except (TypeError, np.exceptions.AxisError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        raise InvalidArgument(
+            f"The activation {name!r} cannot be computed with the arguments ({given})."
+        ) from error
+
+
+def _not_computed(text: str) -> InvalidArgument:
+    return InvalidArgument(f"The activation {text!r} cannot be computed.")
 
 
 def _arguments(text: str) -> dict[str, float | str]:

@@ -12,11 +12,12 @@ from store.query import Query, Table
 
 ARCHITECTURE = Query(
     "architecture",
-    "Which layer feeds which, and whether through learned links.",
+    "Which layer feeds which, and whether through a matrix or a convolution.",
     scope.LAYERS_OF_NETWORK
     + """
 MATCH (source:Layer)-[:FEEDS]->(layer)
-RETURN source.index AS source, layer.index AS target, layer.links > 0 AS learned
+RETURN source.index AS source, layer.index AS target,
+       layer.kind IN ['linear', 'conv', 'conv_transposed', 'gates', 'rnn'] AS learned
 ORDER BY target, source
 """,
     ("source", "target", "learned"),

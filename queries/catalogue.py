@@ -45,15 +45,15 @@ OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(network)
 WITH network, run, snapshot WHERE $run IS NULL OR run.name = $run
 RETURN network.name AS network, run.name AS run, snapshot.step AS step, network.view AS view,
        network.source AS source, network.layers AS layers, network.neurons AS neurons,
-       network.links AS links, network.parameters AS parameters,
+       network.links AS links, network.wires AS wires, network.parameters AS parameters,
        [key IN keys(network) WHERE key STARTS WITH 'metric_' |
            [substring(key, 7), network[key]]] AS metrics,
        network.created AS created
 ORDER BY run, step, network
 """,
     (
-        "network", "run", "step", "view", "source", "layers", "neurons", "links", "parameters",
-        "metrics", "created",
+        "network", "run", "step", "view", "source", "layers", "neurons", "links", "wires",
+        "parameters", "metrics", "created",
     ),
 )  # fmt: skip
 
@@ -70,7 +70,7 @@ def networks(database: Database, run: str | None = None) -> Table:
     -------
     Table
         ``network``, ``run``, ``step``, ``view``, ``source`` (file format), ``layers``,
-        ``neurons``, ``links``, ``parameters`` (counts), ``metrics`` (a dictionary), ``created``
+        ``neurons``, ``links`` (learned), ``wires`` (fixed links), ``parameters`` (counts), ``metrics`` (a dictionary), ``created``
         (ISO 8601, UTC); by run, step and name.
 
     Raises
@@ -94,14 +94,25 @@ LAYERS = Query(
     + """
 RETURN layer.name AS layer, layer.index AS layer_index, layer.kind AS kind,
        layer.activation AS activation, layer.size AS size, layer.shape AS shape,
-       layer.biased AS biased, layer.links AS links_in,
+       layer.biased AS biased, layer.links AS links_in, layer.wires AS wires_in,
        COLLECT {
            MATCH (source:Layer)-[:FEEDS]->(layer)
            RETURN source.name ORDER BY source.index
        } AS fed_by
 ORDER BY layer_index
 """,
-    ("layer", "layer_index", "kind", "activation", "size", "shape", "biased", "links_in", "fed_by"),
+    (
+        "layer",
+        "layer_index",
+        "kind",
+        "activation",
+        "size",
+        "shape",
+        "biased",
+        "links_in",
+        "wires_in",
+        "fed_by",
+    ),
 )
 
 
@@ -112,7 +123,9 @@ def layers(database: Database, network: str) -> Table:
     -------
     Table
         ``layer``, ``layer_index``, ``kind``, ``activation``, ``size`` (neurons), ``shape``,
-        ``biased``, ``links_in`` (learned links that end in it), ``fed_by`` (layer names).
+        ``biased``, ``links_in`` (learned links that end in it), ``wires_in`` (fixed links: residual
+        sums, pools, gates), ``fed_by`` (layer names; a recurrent layer is fed by itself or a later
+        one).
 
     Raises
     ------
@@ -129,10 +142,13 @@ NEURONS = Query(
     """
 MATCH (neuron:Neuron) WHERE $first <= neuron.id < $first + $size
 RETURN neuron.index AS neuron, toString(neuron.id) AS id, neuron.bias AS bias,
+       neuron.role AS role, neuron.head AS head,
+       [place IN [neuron.step, neuron.channel, neuron.depth, neuron.row, neuron.col]
+           WHERE place IS NOT NULL] AS place,
        COUNT { (neuron)<-[:LINK]-() } AS in_degree, COUNT { (neuron)-[:LINK]->() } AS out_degree
 ORDER BY neuron
 """,
-    ("neuron", "id", "bias", "in_degree", "out_degree"),
+    ("neuron", "id", "bias", "role", "head", "place", "in_degree", "out_degree"),
 )
 
 
@@ -142,8 +158,9 @@ def neurons(database: Database, network: str, layer: str) -> Table:
     Returns
     -------
     Table
-        ``neuron`` (index), ``id`` (text: it may pass 2**53), ``bias`` (signed, or None),
-        ``in_degree``, ``out_degree`` (learned links).
+        ``neuron`` (index), ``id`` (text: it may pass 2**53), ``bias`` (signed, or None), ``role``
+        (``q``, ``k``, ``v``, ``o``, or a gate's letter), ``head`` (of attention), ``place`` (in an
+        unrolled view: step, channel, depth, row, column, as far as it has them), ``in_degree``, ``out_degree`` (learned links).
 
     Raises
     ------

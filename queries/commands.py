@@ -212,7 +212,13 @@ def export_command(
 def forward_command(
     network: Network,
     inputs: Annotated[
-        Path, typer.Option("--input", help=".npy file, one row per sample.", metavar="FILE")
+        Path,
+        typer.Option(
+            "--input",
+            help=".npy file, samples along the first axis; .npz with an array for each input layer, "
+            "where there are several.",
+            metavar="FILE",
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option(help="Write the outputs to this .npy file instead.")
@@ -227,8 +233,9 @@ def forward_command(
     with connect(settings.load()) as database:
         outputs = forward.forward(database, network, samples, activation=activation)
     if output is None:
-        rows = [[number, *row] for number, row in enumerate(outputs.tolist())]
-        columns = ("sample", *(str(neuron) for neuron in range(outputs.shape[1])))
+        flat = outputs.reshape(len(outputs), -1)
+        rows = [[number, *row] for number, row in enumerate(flat.tolist())]
+        columns = ("sample", *(str(neuron) for neuron in range(flat.shape[1])))
         print_table(Table(columns, rows), form)
         return
     try:
@@ -238,14 +245,16 @@ def forward_command(
         raise InvalidArgument(f"{str(output)!r} cannot be written: {error.strerror}.") from error
 
 
-def _samples(path: Path) -> NDArray[np.float64]:
+def _samples(path: Path) -> NDArray[np.float64] | dict[str, NDArray[np.float64]]:
     try:
         # Never a pickle: an object array could run code.
-        samples: NDArray[np.float64] = np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.lib.npyio.NpzFile):
+            with found:
+                return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidArgument(f"{str(path)!r} is not a .npy file of numbers: {error}.") from error
-    if not isinstance(samples, np.ndarray):
-        raise InvalidArgument(f"{str(path)!r} holds several arrays; give a .npy file of one.")
+    samples: NDArray[np.float64] = found
     return samples
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +97,19 @@ def _write(bits: dict[str, NDArray[np.generic]], found: list[Tensor], path: Path
         raise
 
 
+def _cast(values: NDArray[Any], dtype: str) -> NDArray[np.generic]:
+    return values.astype(np.dtype(dtype).newbyteorder("<"))
+
+
 def _bfloat16(values: NDArray[np.float64]) -> NDArray[np.uint16]:
     # The upper half of a float32; the lower half of a value that was bfloat16 is zero.
     return (values.astype("<f4").view("<u4") >> 16).astype("<u2")
 
 
-_ENCODERS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.generic]]] = {
+_INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
+
+_ENCODERS: dict[str, Callable[[NDArray[Any]], NDArray[np.generic]]] = {
+    **{name: partial(_cast, dtype=name) for name in _INTEGERS},
     "float64": lambda values: values.astype("<f8"),
     "float32": lambda values: values.astype("<f4"),
     "float16": lambda values: values.astype("<f2"),

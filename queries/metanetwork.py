@@ -71,22 +71,22 @@ def metanetwork(database: Database, network: str) -> Metanetwork:
     neurons = sum(layer.size for layer in layers)
     read = [layer_weights(database, layer) for layer in layers]
     scope.unchanged(database, network, layers)
-    biased = [weights for weights in read if weights.biases is not None]
+    biased = [(weights, weights.biases) for weights in read if weights.biases is not None]
     sources, targets, values, params = [], [], [], []
     for weights in read:
-        sources.append(weights.sources - origin)
-        targets.append(weights.targets - origin)
-        values.append(weights.weights)
-        params.append(weights.params)
-    for number, weights in enumerate(biased):
+        sources.append(weights.links.sources - origin)
+        targets.append(weights.links.targets - origin)
+        values.append(weights.links.weights)
+        params.append(weights.links.params)
+    for number, (weights, held) in enumerate(biased):
         first, size = weights.layer.first - origin, weights.layer.size
         sources.append(np.full(size, neurons + number))
         targets.append(np.arange(first, first + size))
-        values.append(np.asarray(weights.biases))
-        params.append(weights.bias_params)
+        values.append(held.values)
+        params.append(held.params)
     of_layers = [np.full(layer.size, layer.index) for layer in layers]
     return Metanetwork(
-        np.concatenate([*of_layers, np.array([w.layer.index for w in biased], dtype=np.int64)]),
+        np.concatenate([*of_layers, np.array([w.layer.index for w, _ in biased], dtype=np.int64)]),
         np.concatenate(
             [*(np.arange(layer.size) for layer in layers), np.zeros(len(biased), dtype=np.int64)]
         ),

@@ -47,21 +47,28 @@ WHERE link.weight <> 0.0 AND any(ids IN $targets WHERE ids[0] <= target.id < ids
 
 HEAVIEST_LINK = Query(
     "heaviest_link",
-    "Greatest magnitude among the links between some layers.",
-    _LINKS_BETWEEN + "RETURN max(abs(link.weight)) AS heaviest, count(link) AS links",
-    ("heaviest", "links"),
+    "Greatest magnitude among the links between some layers; some neurons may share several.",
+    _LINKS_BETWEEN
+    + """
+RETURN max(abs(link.weight)) AS heaviest, count(link) AS links,
+       count(link.position) > 0 AS parallel
+""",
+    ("heaviest", "links", "parallel"),
 )
 
-# GDS takes any integers as nodes: two that are no neuron stand for "any of the sources" and "any
-# of the targets", tied to those at no cost.
-PROJECT = {
-    cost.name: Query(
-        f"project_{cost.name}",
+
+def _project(cost: Cost, *, parallel: bool) -> Query:
+    # GDS takes any integers as nodes: two that are no neuron stand for "any of the sources" and
+    # "any of the targets", tied to those at no cost. Of links between the same two neurons the
+    # cheapest counts; looking for it would cost a dense network time for nothing.
+    return Query(
+        f"project_{cost.name}{'_parallel' if parallel else ''}",
         f"Projects the links between some layers with {cost.meaning}.",
         f"""
 CALL () {{
     {_LINKS_BETWEEN.strip()}
-    RETURN source.id AS from, target.id AS to, {cost.cypher} AS cost
+    RETURN source.id AS from, target.id AS to,
+           {f"min({cost.cypher})" if parallel else cost.cypher} AS cost
     UNION ALL
     UNWIND range($source_first, $source_end - 1) AS id
     RETURN $origin AS from, id AS to, 0.0 AS cost
@@ -74,8 +81,10 @@ RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{cost: cos
 """,
         ("projection",),
     )
-    for cost in COSTS.values()
-}
+
+
+PROJECT = {cost.name: _project(cost, parallel=False) for cost in COSTS.values()}
+PROJECT_PARALLEL = {cost.name: _project(cost, parallel=True) for cost in COSTS.values()}
 
 YEN = Query(
     "yen",
@@ -165,12 +174,14 @@ def paths(
     parameters = _bounds(network, layers, start, end)
     notes = (COSTS[cost].meaning,)
     heaviest = database.read(HEAVIEST_LINK, **parameters)
-    if not heaviest.rows[0][1]:
+    if not heaviest.column("links")[0]:
         return Table(_COLUMNS, [], heaviest.cypher, heaviest.parameters, notes=notes)
     # Two integers that are no neuron's id in this network.
     beyond = layers[-1].first + layers[-1].size
-    parameters |= {"origin": beyond, "goal": beyond + 1, "heaviest": heaviest.rows[0][0]}
-    with projection(database, PROJECT[cost], **parameters) as (graph, projected):
+    greatest, _, parallel = heaviest.rows[0]
+    parameters |= {"origin": beyond, "goal": beyond + 1, "heaviest": greatest}
+    project = (PROJECT_PARALLEL if parallel else PROJECT)[cost]
+    with projection(database, project, **parameters) as (graph, projected):
         found = database.read(YEN, graph=graph, origin=beyond, goal=beyond + 1, k=k, row_cap=k)
     scope.unchanged(database, network, layers)
     chains: list[list[int]] = found.column("ids")

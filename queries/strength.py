@@ -10,8 +10,9 @@ from store.query import Query, Table
 # From `network`, `layer` to one row per neuron with its signed `received` and `sent`. GDS's
 # weighted degree sums positive weights only, so this is Cypher.
 STRENGTH_OF_NEURONS = """
-WITH *, CASE WHEN $unit AND NOT EXISTS { (layer)<-[:FEEDS]-() } THEN 1.0 ELSE 0.0 END AS unit_in,
-     CASE WHEN $unit AND NOT EXISTS { (layer)-[:FEEDS]->() } THEN 1.0 ELSE 0.0 END AS unit_out
+WITH *, CASE WHEN $unit AND layer.kind = 'input' THEN 1.0 ELSE 0.0 END AS unit_in,
+     CASE WHEN $unit AND NOT EXISTS { (layer)-[feeds:FEEDS]->() WHERE feeds.recurrent IS NULL }
+         THEN 1.0 ELSE 0.0 END AS unit_out
 MATCH (layer)-[:HAS_NEURON]->(neuron:Neuron)
 CALL (neuron) { MATCH (neuron)<-[link:LINK]-() RETURN sum(link.weight) AS weight_in }
 CALL (neuron) { MATCH (neuron)-[link:LINK]->() RETURN sum(link.weight) AS weight_out }

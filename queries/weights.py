@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,35 +25,58 @@ TENSORS = Query(
     """
 MATCH (:Network {name: $network})-[:HAS_PARAMETER]->(parameter:Parameter)
 RETURN parameter.name AS name, parameter.aliases AS aliases, parameter.shape AS shape,
-       parameter.dtype AS dtype, parameter.first AS first
-ORDER BY parameter.index
+       parameter.dtype AS dtype, parameter.first AS first,
+       parameter.values IS NOT NULL AS kept, parameter.index AS parameter_index
+ORDER BY parameter_index
 """,
-    ("name", "aliases", "shape", "dtype", "first"),
+    ("name", "aliases", "shape", "dtype", "first", "kept", "parameter_index"),
 )
 
-LINKS_INTO_LAYER = Query(
-    "links_into_layer",
-    "Ends, weights and parameter positions of the links into a layer, one row per neuron.",
+KEPT_TENSOR = Query(
+    "kept_tensor",
+    "The values of a tensor that is kept whole, since no neuron and link holds it.",
     """
+MATCH (:Network {name: $network})-[:HAS_PARAMETER]->(parameter:Parameter {index: $index})
+RETURN parameter.values AS values, parameter.shape AS shape
+""",
+    ("values", "shape"),
+)
+
+
+def _into_layer(name: str, kind: str, properties: str) -> Query:
+    return Query(
+        name,
+        f"Ends and properties of the {kind} relationships into a layer, one row per neuron.",
+        f"""
 MATCH (target:Neuron) WHERE $first <= target.id < $first + $size
-MATCH (target)<-[link:LINK]-(source:Neuron)
+MATCH (target)<-[link:{kind}]-(source:Neuron)
 WITH target, collect(source.id) AS source, collect(link.weight) AS weight,
-     collect(link.param) AS param
-RETURN [_ IN source | target.id] AS target, source, weight, param
+     collect(coalesce(link.position, 0)) AS position{properties}
+RETURN [_ IN source | target.id] AS target, source, weight, position, param
 """,
-    ("target", "source", "weight", "param"),
-)
+        ("target", "source", "weight", "position", "param"),
+    )
 
-BIASES = Query(
-    "biases",
-    "Biases of a layer in the order of its neurons, and where they lie in the parameter vector.",
-    """
-MATCH (layer:Layer)-[:HAS_NEURON]->(neuron:Neuron)
-WHERE layer.first = $first AND neuron.bias IS NOT NULL
-WITH layer, neuron ORDER BY neuron.index
-RETURN collect(neuron.bias) AS bias, collect(layer.bias_param + neuron.index) AS param
+
+LINKS_INTO_LAYER = _into_layer("links_into_layer", "LINK", ", collect(link.param) AS param")
+WIRES_INTO_LAYER = _into_layer("wires_into_layer", "WIRE", ", [] AS param")
+
+SCALARS = ("bias", "recurrent_bias", "mean", "variance")
+
+NEURON_SCALARS = Query(
+    "neuron_scalars",
+    "What a layer's neurons hold, in their order, and where it lies in the parameter vector.",
+    f"""
+MATCH (neuron:Neuron) WHERE $first <= neuron.id < $first + $size
+WITH neuron ORDER BY neuron.id
+RETURN {
+        ", ".join(
+            f"collect(neuron.{name}) AS {name}, collect(neuron.{name}_param) AS {name}_param"
+            for name in SCALARS
+        )
+    }
 """,
-    ("bias", "param"),
+    tuple(column for name in SCALARS for column in (name, f"{name}_param")),
 )
 
 
@@ -67,30 +91,63 @@ class Tensor:
     dtype
         As in the file that was ingested, such as ``float32`` or ``bfloat16``.
     values
-        float64, in the tensor's shape; each has the exact value that the file had.
+        float64 (int64 and bool where the file had integers and truth values), in the tensor's
+        shape; each has the exact value that the file had.
     """
 
     name: str
     aliases: tuple[str, ...]
     dtype: str
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Held:
+    """One value per neuron of a layer, and where each lies in the flat parameter vector."""
+
     values: NDArray[np.float64]
+    params: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Relationships between neurons, in coordinate form and in no order.
+
+    Parameters
+    ----------
+    sources, targets
+        Neuron ids.
+    weights
+        Signed.
+    positions
+        Tells those between the same two neurons apart.
+    params
+        Where each weight lies in the flat parameter vector; empty for fixed links.
+    """
+
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    positions: NDArray[np.int64]
+    params: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """What feeds a layer, as stored: its links in coordinate form, and its biases."""
+    """What feeds a layer, as stored: its learned links, and what its neurons hold."""
 
     layer: Place
-    sources: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    params: NDArray[np.int64]
-    biases: NDArray[np.float64] | None
-    bias_params: NDArray[np.int64]
+    links: Edges
+    held: Mapping[str, Held]
+
+    @property
+    def biases(self) -> Held | None:
+        """The neurons' biases, if they have any."""
+        return self.held.get("bias")
 
 
 def layer_weights(database: Database, layer: Place) -> LayerWeights:
-    """Reads one layer's links and biases in columns.
+    """Reads one layer's learned links and its neurons' values in columns.
 
     Parameters
     ----------
@@ -100,20 +157,39 @@ def layer_weights(database: Database, layer: Place) -> LayerWeights:
     Returns
     -------
     LayerWeights
-        `sources` and `targets` are neuron ids; one entry per link, in no order.
     """
     bounds = {"first": layer.first, "size": layer.size}
-    links = database.columns(LINKS_INTO_LAYER, seconds=SECONDS, **bounds)
-    biases = database.columns(BIASES, seconds=SECONDS, first=layer.first)
-    return LayerWeights(
-        layer,
-        links["source"].astype(np.int64),
-        links["target"].astype(np.int64),
-        links["weight"].astype(np.float64),
-        links["param"].astype(np.int64),
-        biases["bias"].astype(np.float64) if biases["bias"].size else None,
-        biases["param"].astype(np.int64),
+    read = database.columns(NEURON_SCALARS, seconds=SECONDS, **bounds)
+    held = {
+        name: Held(read[name].astype(np.float64), read[f"{name}_param"].astype(np.int64))
+        for name in SCALARS
+        if read[name].size
+    }
+    return LayerWeights(layer, _edges(database, LINKS_INTO_LAYER, layer), held)
+
+
+def layer_wires(database: Database, layer: Place) -> Edges:
+    """Reads one layer's fixed links in columns."""
+    return _edges(database, WIRES_INTO_LAYER, layer)
+
+
+def _edges(database: Database, query: Query, layer: Place) -> Edges:
+    read = database.columns(query, seconds=SECONDS, first=layer.first, size=layer.size)
+    return Edges(
+        read["source"].astype(np.int64),
+        read["target"].astype(np.int64),
+        read["weight"].astype(np.float64),
+        read["position"].astype(np.int64),
+        read["param"].astype(np.int64),
     )
+
+
+def kept_tensor(database: Database, network: str, index: int) -> NDArray[Any]:
+    """A tensor that is kept whole: float64, int64 or bool, in its shape."""
+    values, shape = database.read(KEPT_TENSOR, network=network, index=index, seconds=SECONDS).rows[
+        0
+    ]
+    return np.asarray(values).reshape(shape)
 
 
 def tensors(database: Database, network: str) -> Iterator[Tensor]:
@@ -142,11 +218,20 @@ def tensors(database: Database, network: str) -> Iterator[Tensor]:
     flat = np.full(sum(math.prod(shape) for shape in shapes), np.nan)
     for layer in layers:
         read = layer_weights(database, layer)
-        _fill(flat, read.params, read.weights, layer.name)
-        if read.biases is not None:
-            _fill(flat, read.bias_params, read.biases, layer.name)
+        _fill(flat, read.links.params, read.links.weights, layer.name)
+        for held in read.held.values():
+            _fill(flat, held.params, held.values, layer.name)
+    kept = {
+        row["parameter_index"]: kept_tensor(database, network, row["parameter_index"])
+        for row in rows
+        if row["kept"]
+    }
     scope.unchanged(database, network, layers)
     for row, shape in zip(rows, shapes, strict=True):
+        if row["kept"]:
+            whole = kept[row["parameter_index"]]
+            yield Tensor(row["name"], tuple(row["aliases"] or ()), row["dtype"], whole)
+            continue
         values = flat[row["first"] : row["first"] + math.prod(shape)]
         missing = int(np.isnan(values).sum())
         if missing:

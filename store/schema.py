@@ -4,18 +4,29 @@
 
     (:Run {name}) -[:SNAPSHOT {step}]-> (:Network {id, name, status, view, step, ...})
     (:Network)    -[:HAS_LAYER]->     (:Layer {network, index, name, kind, activation, ...})
-    (:Network)    -[:HAS_PARAMETER]-> (:Parameter {network, index, name, shape, dtype, first})
-    (:Layer)      -[:FEEDS]->         (:Layer)
-    (:Layer)      -[:HAS_NEURON]->    (:Neuron {id, index, bias, ...})
-    (:Neuron)     -[:LINK {weight, param}]-> (:Neuron)     one per learned weight
-    (:Neuron)     -[:WIRE {weight}]->        (:Neuron)     fixed links, never in strength
+    (:Network)    -[:HAS_PARAMETER]-> (:Parameter {network, index, name, shape, dtype, first,
+                                                   values})
+    (:Layer)      -[:FEEDS {recurrent}]-> (:Layer)
+    (:Layer)      -[:HAS_NEURON]->    (:Neuron {id, index, bias, bias_param, role, head, ...})
+    (:Neuron)     -[:LINK {weight, param, position}]-> (:Neuron)  one per learned weight
+    (:Neuron)     -[:WIRE {weight, position}]->        (:Neuron)  fixed, never in strength
     (:Store {key, version, next_neuron, next_network})     one per database
 
 ``Neuron.id`` is unique over the store; a layer's neurons are ``first .. first + size - 1``.
 ``Network.name`` is set only on a complete network, so a name never shows half a network, and the
 uniqueness of names is the database's own. ``param`` is the position of a weight in the flat
 vector of all parameters; ``Parameter.first`` says where each tensor begins in it, so links that
-share a weight (convolutions, tied layers) carry the same ``param``.
+share a weight (convolutions, tied layers) carry the same ``param``. A tensor that links and
+neurons do not hold in whole is kept as ``Parameter.values``.
+
+``Network.view`` is ``shared`` (a neuron stands along ``Layer.axes`` of the layer's ``shape`` and is
+used again along the others) or ``unrolled`` (a neuron for each value; images' neurons have
+``channel``, ``row`` and ``col``, sequences' ``step`` and ``channel``). ``position`` tells links
+between the same two neurons apart: the place in a kernel, or which of the source's positions it
+weighs; on a wire, which operand it brings. What a layer computes of what, beside its links, is in
+``Layer.kind``, ``activation``, ``attributes`` (JSON) and ``takes`` (JSON, see
+:mod:`store.views`); neurons' further values are ``recurrent_bias``, ``mean`` and ``variance``, each
+with its ``..._param``.
 """
 
 from __future__ import annotations
@@ -26,7 +37,7 @@ from store.database import Database
 from store.errors import InvalidName, SchemaMismatch
 from store.query import Query
 
-VERSION = 1
+VERSION = 2
 
 COMPLETE = "complete"
 

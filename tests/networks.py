@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.network import DenseLinks, Layer, Network
+from ingest.network import DenseLinks, Layer, Network, Scalars
 from ingest.operations import Parameter
 
 
@@ -35,15 +35,23 @@ def dense_network(
                 name,
                 "linear",
                 (matrix.shape[1],),
-                bias=None if bias is None else bias.astype(np.float64),
-                bias_param=None if bias is None else first,
+                takes=(("layer", number),),
+                scalars={}
+                if bias is None
+                else {"bias": Scalars(bias.astype(np.float64), first + np.arange(bias.size))},
                 sources=(number,),
             )
         )
         if bias is not None:
             parameters.append(Parameter.of(f"{name}.bias", bias))
             first += bias.size
-    return Network(tuple(layers), tuple(links), tuple(parameters), source="test")
+    return Network(
+        tuple(layers),
+        tuple(links),
+        tuple(parameters),
+        outputs=(("layer", len(matrices)),),
+        source="test",
+    )
 
 
 def hand_checkable() -> Network:

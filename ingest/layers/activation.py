@@ -8,9 +8,12 @@ comma, first applied first. ``unknown`` stands where a file does not tell the ac
 from __future__ import annotations
 
 from ingest.layers.building import Building, Families
+from ingest.layers.neurons import varying
 from ingest.operations import Operation
 
 UNKNOWN = "unknown"
+
+ALONG_AN_AXIS = ("softmax", "softmin", "log_softmax")
 
 # Their name alone says all about them, unless a format gives one of them arguments.
 PLAIN = (
@@ -58,6 +61,9 @@ WITH_ARGUMENTS = (
     "times",
     "to_power",
 )
+ELEMENTWISE = tuple(
+    name for name in (*PLAIN, *WITH_ARGUMENTS, UNKNOWN) if name not in ALONG_AN_AXIS
+)
 
 
 def text(operation: Operation) -> str:
@@ -80,8 +86,24 @@ def _value(value: object) -> str:
 
 
 def activation(operation: Operation, building: Building) -> None:
-    """Notes the function on the layer before it."""
-    building.activate(operation, text(operation))
+    """Notes the function on the layer before it, or makes a layer where that would change others.
+
+    A layer of its own has one wire into each neuron.
+    """
+    along_axis = operation.kind in ALONG_AN_AXIS
+    if building.activate(operation, text(operation), elementwise=not along_axis):
+        return
+    source = building.source(operation)
+    placed = building.place(
+        operation.name,
+        "activation",
+        operation.shape,
+        varying(source.neurons),
+        takes=[source],
+        activation=text(operation),
+    )
+    building.wire(placed, source.neurons, placed.neurons)
+    building.give(operation, placed)
 
 
 FAMILY: Families = dict.fromkeys((*PLAIN, *WITH_ARGUMENTS, UNKNOWN), activation)

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
-from ingest.layers import activation, inputs, linear, passthrough
-from ingest.layers.building import Building, Families
+from ingest.layers import (
+    activation,
+    arithmetic,
+    attention,
+    convolution,
+    inputs,
+    linear,
+    norms,
+    opaque,
+    pooling,
+    rearranging,
+    recurrent,
+)
+from ingest.layers.building import SHARED, UNROLLED, Building, Families
 from ingest.network import Network
 from ingest.operations import OperationGraph
-from store.errors import UnsupportedOperation
+from store.errors import InvalidArgument, UnsupportedOperation
 
 FAMILIES: Families = {
     **inputs.FAMILY,
     **linear.FAMILY,
+    **convolution.FAMILY,
+    **pooling.FAMILY,
+    **norms.FAMILY,
+    **arithmetic.FAMILY,
+    **attention.FAMILY,
+    **recurrent.FAMILY,
+    **rearranging.FAMILY,
     **activation.FAMILY,
-    **passthrough.FAMILY,
+    **opaque.FAMILY,
 }
 
+VIEWS = (SHARED, UNROLLED)
 
-def build(graph: OperationGraph) -> Network:
+
+def build(graph: OperationGraph, view: str = SHARED, *, allow_opaque: bool = False) -> Network:
     """Turns operations into layers of neurons and blocks of links.
 
     Parameters
     ----------
     graph
         As a reader gives it.
+    view
+        ``shared``: a channel or feature is one neuron at all its positions; ``unrolled``: every
+        value is a neuron. Dense layers are alike in both.
+    allow_opaque
+        Keeps an operation that is not understood as a layer without links.
 
     Returns
     -------
@@ -32,11 +58,13 @@ def build(graph: OperationGraph) -> Network:
     Raises
     ------
     UnsupportedOperation
-        If no family knows an operation, a tensor is used by none, or nothing is linear.
+        If no family knows an operation, a long tensor is used by none, or nothing is learned.
     ShapeMismatch
-        If a matrix or bias does not fit the layers that it stands between.
+        If a tensor does not fit the layers that it stands between.
     InvalidName
         If a layer's name holds control characters or is too long.
+    InvalidArgument
+        If there is no such view.
 
     Example
     -------
@@ -54,7 +82,9 @@ def build(graph: OperationGraph) -> Network:
     >>> network.link_count
     6
     """
-    building = Building(graph)
+    if view not in VIEWS:
+        raise InvalidArgument(f"There is no view {view!r}: choose one of {', '.join(VIEWS)}.")
+    building = Building(graph, view, allow_opaque=allow_opaque)
     for operation in graph.operations:
         family = FAMILIES.get(operation.kind)
         if family is None:

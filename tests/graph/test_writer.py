@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ingest import lease, writer
+from ingest import lease, statements
 from ingest.network import Network
 from ingest.operations import Parameter
 from ingest.removal import delete
@@ -219,7 +219,7 @@ class Losing(Database):
 
     def write(self, query: Query, /, **parameters: object) -> object:  # type: ignore[override]
         answer = super().write(query, **parameters)
-        if query is writer.WRITE_LINKS:
+        if query is statements.WRITE_RECTANGLE:
             super().write(
                 Query(
                     "fault",
@@ -261,8 +261,8 @@ def test_leftovers_of_an_ended_writer_are_removed(
         _, started, _ = process.split("|")
     claim = {"name": "leftover", "neurons": 10, "seconds": 3600}
     for crashed in (f"{machine}/999999999|{started}|serial", failed):
-        database.write(writer.CLAIM, writer=crashed, **claim)
-    database.write(writer.CLAIM, writer="elsewhere/1|2|3", **{**claim, "seconds": -1})
+        database.write(statements.CLAIM, writer=crashed, **claim)
+    database.write(statements.CLAIM, writer="elsewhere/1|2|3", **{**claim, "seconds": -1})
     assert counts(database)[0] == before[0] + 3
     delete(database, stored(hand_checkable()))
     assert counts(database) == before
@@ -270,7 +270,7 @@ def test_leftovers_of_an_ended_writer_are_removed(
 
 def test_a_live_writer_keeps_its_claim(database: Database, tiny: str) -> None:
     elsewhere = {"name": "claimed", "neurons": 10}
-    database.write(writer.CLAIM, writer="another-host/1|2|3", seconds=3600, **elsewhere)
+    database.write(statements.CLAIM, writer="another-host/1|2|3", seconds=3600, **elsewhere)
     with pytest.raises(Conflict, match="Another process is writing a network 'claimed'"):
         write(database, hand_checkable(), name="claimed")
     database.write(
@@ -290,7 +290,7 @@ def test_failed_transactions_surface(database: Database, tiny: str) -> None:
 
     class Failing(Database):
         def write(self, query: Query, /, **parameters: object) -> object:  # type: ignore[override]
-            if query is writer.WRITE_LINKS:
+            if query is statements.WRITE_RECTANGLE:
                 raise TransactionFailed("rolled back")
             return super().write(query, **parameters)
 
@@ -308,7 +308,7 @@ def test_a_commit_whose_outcome_is_unknown_loses_nothing(
     class Deaf(Database):
         def write(self, query: Query, /, **parameters: object) -> object:  # type: ignore[override]
             answer = super().write(query, **parameters)
-            if query is writer.COMPLETE:
+            if query is statements.COMPLETE:
                 raise TransactionFailed("its outcome is unknown")
             return answer
 
