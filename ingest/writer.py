@@ -323,7 +323,7 @@ def _write_neurons(database: Database, layer: Layer, identity: int, index: int) 
             layer=index,
             start=start,
             stop=stop,
-            properties=_neuron_properties(layer, start, stop),
+            rows=_neuron_properties(layer, start, stop),
         )
 
 

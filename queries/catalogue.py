@@ -70,8 +70,8 @@ def networks(database: Database, run: str | None = None) -> Table:
     -------
     Table
         ``network``, ``run``, ``step``, ``view``, ``source`` (file format), ``layers``,
-        ``neurons``, ``links`` (learned), ``wires`` (fixed links), ``parameters`` (counts), ``metrics`` (a dictionary), ``created``
-        (ISO 8601, UTC); by run, step and name.
+        ``neurons``, ``links`` (learned), ``wires`` (fixed links), ``parameters`` (counts),
+        ``metrics`` (a dictionary), ``created`` (ISO 8601, UTC); by run, step and name.
 
     Raises
     ------
@@ -160,7 +160,8 @@ def neurons(database: Database, network: str, layer: str) -> Table:
     Table
         ``neuron`` (index), ``id`` (text: it may pass 2**53), ``bias`` (signed, or None), ``role``
         (``q``, ``k``, ``v``, ``o``, or a gate's letter), ``head`` (of attention), ``place`` (in an
-        unrolled view: step, channel, depth, row, column, as far as it has them), ``in_degree``, ``out_degree`` (learned links).
+        unrolled view: step, channel, depth, row, column, as far as it has them), ``in_degree``,
+        ``out_degree`` (learned links).
 
     Raises
     ------

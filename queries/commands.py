@@ -215,8 +215,8 @@ def forward_command(
         Path,
         typer.Option(
             "--input",
-            help=".npy file, samples along the first axis; .npz with an array for each input layer, "
-            "where there are several.",
+            help=".npy file, samples along the first axis; .npz with an array for each input "
+            "layer, where there are several.",
             metavar="FILE",
         ),
     ],

@@ -90,6 +90,9 @@ def outputs(
     return [np.array(run.value(view)) for view in whole.outputs]
 
 
+_KERNELS = ("conv", "conv_transposed", "average_pool")
+
+
 class _Pass:
     """Values of the layers so far."""
 
@@ -173,6 +176,9 @@ class _Pass:
 
     def _is_graph(self, layer: StoredLayer) -> bool:
         """Whether a layer's values follow from its links alone."""
+        # Of a shared kernel all links are there, those too that see only padding.
+        if layer.kind in _KERNELS and not self._whole.unrolled:
+            return False
         before = [self._whole.layers[leaf] for view in layer.takes for leaf in views.leaves(view)]
         constants = any(list(views.leaves(view, "parameter")) for view in layer.takes)
         everywhere = layer.exact and all(each.exact for each in before) and not constants

@@ -292,6 +292,8 @@ def lstm() -> OperationGraph:
     g = Graph(10)
     x = g.add("input", (4, 3), name="input")
     forth, back = (_recurrent("lstm", g, x, 3, reverse=reverse) for reverse in (False, True))
+    # Not a part of the layer, whose states go back as they are.
+    forth = g.add("relu", (4, 3), forth)
     both = g.add("concat", (4, 6), forth, back, axis=-1)
     second = _recurrent("lstm", g, both, 2)
     cells = g.add("lstm_cell", (4, 2), second)

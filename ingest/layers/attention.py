@@ -14,6 +14,11 @@ from ingest.layers.neurons import Neurons, varying
 from ingest.operations import Operation
 from store.errors import ShapeMismatch
 
+# What stands between a matrix and attention without making other neurons of its.
+_PASSED = (
+    "activation", "add", "copy", "layer_norm", "product", "rms_norm", "scale", "shift", "subtract",
+)  # fmt: skip
+
 
 def matmul(operation: Operation, building: Building) -> None:
     """A layer of the products of two computed matrices."""
@@ -114,21 +119,34 @@ def _tell_roles(building: Building, parts: dict[str, Value], heads: int) -> None
     """Notes on the neurons of the layers that give queries, keys and values what they are for.
 
     A layer that gives other things too keeps no role for those; one that gives the same neuron to
-    several gets the first.
+    several gets the first. What only moves or turns values (rotary positions, norms) is passed.
     """
     found: dict[int, tuple[list[str], list[int]]] = {}
     for role, value in parts.items():
         times = heads // value.shape[0]
         for head in range(value.shape[0]):
-            for index, inside in building.holders(value.neurons[head]).items():
+            for index, inside in _linear_before(building, value.neurons[head]).items():
                 size = building.layer(index).size
                 roles, numbers = found.setdefault(index, ([""] * size, [-1] * size))
                 for neuron in inside.tolist():
                     if not roles[neuron]:
                         roles[neuron], numbers[neuron] = role, head * times
     for index, (roles, numbers) in found.items():
-        if building.layer(index).kind == "linear":
-            building.change(index, roles=tuple(roles), heads=tuple(numbers))
+        building.change(index, roles=tuple(roles), heads=tuple(numbers))
+
+
+def _linear_before(building: Building, neurons: Neurons) -> dict[int, Neurons]:
+    """The linear layers that neurons belong to or are made of, each with its own of them."""
+    found: dict[int, Neurons] = {}
+    waiting = [neurons]
+    while waiting:
+        for index, inside in building.holders(waiting.pop()).items():
+            kind = building.layer(index).kind
+            if kind == "linear":
+                found[index] = np.union1d(found.get(index, inside), inside)
+            elif kind in _PASSED:
+                waiting.append(building.before(index, inside))
+    return found
 
 
 FAMILY: Families = {"matmul": matmul, "attention": attention}

@@ -19,6 +19,9 @@ from store.errors import ShapeMismatch, UnsupportedOperation
 
 SHARED, UNROLLED = "shared", "unrolled"
 
+# What these layers give goes back into themselves as it is, so a function of it is no part of them.
+FED_BACK = ("rnn", "gates", "lstm_cell", "lstm", "gru")
+
 # A tensor that no link or neuron holds is kept as one property; a longer one would be a burden.
 MOST_KEPT = 2_000_000
 # A view of more steps than this becomes a layer of its own, since it stands in the graph as text.
@@ -209,6 +212,18 @@ class Building:
             int(index): flat[layers == index] - self._firsts[index] for index in np.unique(layers)
         }
 
+    def before(self, index: int, inside: Neurons) -> Neurons:
+        """The neurons that lead into some neurons of a layer, these counted from its first."""
+        targets = inside + self._firsts[index]
+        blocks = [
+            block
+            for links in self._links
+            if isinstance(links, SparseLinks) and links.target == index
+            for block in links.blocks()
+        ]
+        sources = [block.sources[np.isin(block.targets, targets)] for block in blocks]
+        return np.concatenate(sources) if sources else np.empty(0, dtype=np.int64)
+
     def fresh(self, name: str) -> str:
         """A layer name that no operation has."""
         chosen, number = name, 1
@@ -367,6 +382,8 @@ class Building:
         if not self._alone(name, operation):
             return False
         layer = self._layers[layers[0]]
+        if layer.kind in FED_BACK:
+            return False
         if not self._repeated(name, operation):
             before = [] if layer.activation == "identity" else [layer.activation]
             self.change(layers[0], activation=", ".join([*before, text]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ingest.layers import rearranging
@@ -64,27 +66,39 @@ def _standing(
     told: set[int] = set()
     taken = False
     coordinates: tuple[str, ...] = ()
+    parameters = {each.name for each in building.graph.operations if each.kind == "parameter"}
     for later in building.graph.operations:
-        for number, name in enumerate(later.inputs):
-            if name not in places:
-                continue
-            before = places[name]
-            if later.kind in rearranging.FAMILY and len(later.inputs) == 1:
-                places[later.name] = rearranging.moved(later, before, fill=0)
-            elif later.kind in _SAME_PLACES and later.shape == before.shape:
-                places[later.name] = before
-            elif later.shape and not (later.kind == "concat" and number):
-                taken = True
-                kept = _channel_axes(later, before.ndim)
-                positions = np.unravel_index(before, shape)
-                told.update(
-                    axis
-                    for axis, along in enumerate(positions)
-                    if set(varying(np.asarray(along))) & kept
-                )
-                images = later.kind in (*_CHANNELS_FIRST, "batch_norm")
-                coordinates = (IMAGE if images else SEQUENCE).get(len(shape), ())
+        tracked = [places[name] for name in later.inputs if name in places]
+        if not tracked:
+            continue
+        before = tracked[0]
+        if later.kind in rearranging.FAMILY and len(later.inputs) == 1:
+            places[later.name] = rearranging.moved(_at_edges(later), before, fill=0)
+        elif (
+            later.kind in _SAME_PLACES
+            and later.shape == before.shape
+            and all(name in places or name in parameters for name in later.inputs)
+        ):
+            places[later.name] = before
+        elif later.shape and later.kind not in ("concat", *_SAME_PLACES):
+            taken = True
+            kept = _channel_axes(later, before.ndim)
+            positions = np.unravel_index(before, shape)
+            told.update(
+                axis
+                for axis, along in enumerate(positions)
+                if set(varying(np.asarray(along))) & kept
+            )
+            images = later.kind in (*_CHANNELS_FIRST, "batch_norm")
+            coordinates = (IMAGE if images else SEQUENCE).get(len(shape), ())
     return (tuple(sorted(told)) if taken else None), coordinates
+
+
+def _at_edges(operation: Operation) -> Operation:
+    """An operation whose padding, if it is one, repeats what is at the edges: it has a place."""
+    if operation.kind != "pad":
+        return operation
+    return replace(operation, attributes={**operation.attributes, "mode": "replicate"})
 
 
 def _channel_axes(operation: Operation, dimensions: int) -> set[int]:

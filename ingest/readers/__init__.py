@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ingest.layers.activation import PLAIN
 from ingest.operations import OperationGraph
+from ingest.readers.huggingface import has_config
+from ingest.readers.keras_zip import is_keras
+from ingest.readers.onnx_wire import is_onnx
 from ingest.readers.pt2 import is_archive
 from store.errors import InvalidArgument, UnreadableModel
 
@@ -40,21 +43,26 @@ def read(
     model: Model,
     input_shape: tuple[int, ...] | None = None,
     activation: str | None = None,
+    factory: str | None = None,
 ) -> OperationGraph:
     """Reads a model as a graph of operations; its weights are read later, in slices.
 
     Parameters
     ----------
     model
-        A live ``torch.nn.Module``, or the path of a file: a PyTorch state dict (``.pt``,
-        ``.pth``), a ``.pt2`` of ``torch.export``, ``.safetensors`` or a Keras ``.h5``.
+        A live ``torch.nn.Module``, or the path of a file: ONNX, a PyTorch state dict (``.pt``,
+        ``.pth``), a ``.pt2`` of ``torch.export``, ``.safetensors``, a Keras ``.h5`` or
+        ``.keras``, or a folder with a Hugging Face ``config.json``.
     input_shape
-        Of one sample, without the batch axis. Default: as many values as the first linear layer
-        takes, in one row.
+        Of one sample, without the batch axis. Default: as the model tells it, else as many values
+        as the first linear layer takes, in one row.
     activation
         What stands between the layers, for a file that holds weights and no graph; one of
         :data:`ingest.layers.activation.PLAIN`. Default: ``unknown``. What follows the last
         layer stays unknown.
+    factory
+        ``package.module:function`` that gives the module whose weights a file holds; this code of
+        the user's is run.
 
     Returns
     -------
@@ -84,6 +92,14 @@ def read(
         raise InvalidArgument(
             f"There is no activation {activation!r}: choose one of {', '.join(PLAIN)}."
         )
+    if factory is not None:
+        if not isinstance(model, str | os.PathLike) or activation is not None:
+            raise InvalidArgument(
+                "A factory gives the module of a file of weights: pass a path, and no activation."
+            )
+        from ingest.readers.factory import read_with_factory
+
+        return read_with_factory(Path(os.fsdecode(model)), factory, input_shape)
     if isinstance(model, str | os.PathLike):
         path = Path(os.fsdecode(model))
         return _reader(path)(path, input_shape, activation)
@@ -110,17 +126,22 @@ def _checked(input_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _reader(path: Path) -> Reader:
-    name, function = _format(_head(path), path)
+    name, function = _format(path)
     return cast(Reader, getattr(import_module(f"ingest.readers.{name}"), function))
 
 
-def _format(head: bytes, path: Path) -> tuple[str, str]:
+def _format(path: Path) -> tuple[str, str]:
     """Module and function that read the file: by its first bytes, else by its name."""
+    if has_config(path):
+        return "huggingface", "read_pretrained"
+    head = _head(path)
     suffix = path.suffix.lower()
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras_h5", "read_keras"
     if head.startswith(b"PK") and is_archive(path):
         return "pt2", "read_pt2"
+    if head.startswith(b"PK") and is_keras(path):
+        return "keras_zip", "read_keras_archive"
     if head.startswith(b"PK"):
         return "state_dict", "read_state_dict"
     # A safetensors file begins with the length of its header, eight bytes of any value.
@@ -128,13 +149,15 @@ def _format(head: bytes, path: Path) -> tuple[str, str]:
         return "safetensors", "read_safetensors"
     if head[:2] in _PICKLES or suffix in {".pt", ".pth", ".ckpt"}:
         return "state_dict", "read_state_dict"
+    if is_onnx(path):
+        return "onnx_file", "read_onnx"
     if suffix == ".safetensors":
         return "safetensors", "read_safetensors"
     if suffix in {".h5", ".hdf5"}:
         return "keras_h5", "read_keras"
     raise UnreadableModel(
-        f"The file {path.name!r} is no model that Weightome knows: it reads PyTorch state dicts "
-        "(.pt, .pth), exported programs (.pt2), .safetensors and Keras .h5."
+        f"The file {path.name!r} is no model that Weightome knows: it reads ONNX, PyTorch "
+        "state dicts (.pt, .pth), exported programs (.pt2), .safetensors and Keras .h5 and .keras."
     )
 
 

@@ -1,236 +1,293 @@
-"""ATen calls -> operations: the table, and the walk over a program's calls.
+"""ATen calls -> operations: the table of operators, and what a program's calls become.
 
 Knows torch's operators by name only and imports no torch: a program can be traced from a live
-module, or read from the JSON of a file. What the table does not hold is refused by name.
+module, or read from the JSON of a file. What the table does not hold becomes an opaque operation,
+or is refused by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ingest.operations import Operation, Parameter
-from ingest.readers.calls import Call, Ref
+import numpy as np
+
+from ingest.operations import Operation, OperationGraph, Parameter
+from ingest.readers.aten_arithmetic import ARITHMETIC
+from ingest.readers.aten_attention import ATTENTION
+from ingest.readers.aten_constants import FOLDED_VIEWS, Array, folded
+from ingest.readers.aten_convolution import CONVOLUTIONS, POOLS
+from ingest.readers.aten_einsum import EINSUM
+from ingest.readers.aten_elementwise import COPIES, FUNCTIONS, MAYBE_COPIES, SAME
+from ingest.readers.aten_emission import Value
+from ingest.readers.aten_layout import Axes, Factor, Role, batch_first, batches, has, own, shape_of
+from ingest.readers.aten_norms import NORMS
+from ingest.readers.aten_parts import JOINS, PIECES
+from ingest.readers.aten_products import PRODUCTS
+from ingest.readers.aten_recurrent import RECURRENT
+from ingest.readers.aten_reductions import REDUCTIONS
+from ingest.readers.aten_selections import SELECTIONS
+from ingest.readers.aten_views import VIEWS, VIEWS_AS
+from ingest.readers.aten_walk import Constant, Results, Rule, Stored, Walk, shape_held
+from ingest.readers.aten_written_out import with_attention
+from ingest.readers.calls import GETITEM, Call, Ref
 from ingest.readers.composites import absorbed, composite
-from ingest.readers.wording import Names
+from ingest.readers.wording import reason
 
-Attributes: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What an operator means.
-
-    Parameters
-    ----------
-    kind
-        Of the operation.
-    keeps
-        The operator's arguments that become attributes of the same name.
-    only
-        Arguments that must have one value, as any other means another function.
-    """
-
-    kind: str
-    keeps: tuple[str, ...] = ()
-    only: Mapping[str, Any] = field(default_factory=dict)
-
-
-_ELEMENTWISE: dict[str, Rule] = {
-    **{
-        name: Rule(name)
-        for name in (
-            "exp", "hardsigmoid", "hardswish", "mish", "relu", "relu6", "selu", "sigmoid", "silu",
-            "tanh",
-        )
-    },
-    "celu": Rule("celu", ("alpha",)),
-    "elu": Rule("elu", ("alpha",), {"scale": 1, "input_scale": 1}),
-    "gelu": Rule("gelu", ("approximate",)),
-    "hardshrink": Rule("hardshrink", ("lambd",)),
-    "hardtanh": Rule("hardtanh", ("min_val", "max_val")),
-    "leaky_relu": Rule("leaky_relu", ("negative_slope",)),
-    "log_sigmoid": Rule("logsigmoid"),
-    "log_softmax": Rule("log_softmax", ("dim",), {"dtype": None, "half_to_float": False}),
-    "softmax": Rule("softmax", ("dim",), {"dtype": None, "half_to_float": False}),
-    "softplus": Rule("softplus", ("beta", "threshold")),
-    "softshrink": Rule("softshrink", ("lambd",)),
-    "threshold": Rule("threshold", ("threshold", "value")),
-}  # fmt: skip
-
-_OFF = {"train": False}
-
-_PASSTHROUGH: dict[str, Rule] = {
-    **{
-        name: Rule("dropout", only=_OFF)
-        for name in ("alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout")
-    },
-    **{name: Rule("identity") for name in ("alias", "clone", "contiguous", "detach")},
-    "to": Rule("identity"),
-    "flatten": Rule("flatten"),
-    **{
-        name: Rule("reshape")
-        for name in ("reshape", "squeeze", "unflatten", "unsafe_view", "unsqueeze", "view")
-    },
+TABLE: Mapping[str, Rule] = {
+    **ARITHMETIC,
+    **ATTENTION,
+    **CONVOLUTIONS,
+    **COPIES,
+    **EINSUM,
+    **FUNCTIONS,
+    **JOINS,
+    **MAYBE_COPIES,
+    **NORMS,
+    **PIECES,
+    **POOLS,
+    **PRODUCTS,
+    **RECURRENT,
+    **REDUCTIONS,
+    **SAME,
+    **SELECTIONS,
+    **VIEWS,
+    **VIEWS_AS,
 }
 
-TABLE: Mapping[str, Rule] = {"linear": Rule("linear"), **_ELEMENTWISE, **_PASSTHROUGH}
+# They may show the memory of their first argument.
+_SHARING = {*SAME, *MAYBE_COPIES, *PIECES, *VIEWS, *VIEWS_AS}
 
 # They compute nothing that a later call uses.
 _CHECKS = ("assert_tensor_metadata",)
 
+# Each call of them gives something else.
+_RANDOM = (
+    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint",
+    "randint_like", "randn", "randn_like", "randperm", "rrelu_with_noise", "uniform",
+)  # fmt: skip
 
-def operations(
-    calls: Sequence[Call],
-    *,
-    inputs: Sequence[Call],
-    parameters: Mapping[str, Parameter],
-    outputs: Collection[str],
-    batch: int,
-) -> tuple[Operation, ...]:
-    """The operations that a program's calls stand for.
+
+@dataclass(frozen=True)
+class Program:
+    """A program as a reader of it finds it.
 
     Parameters
     ----------
     calls
-        In the order of the program.
+        In their order.
     inputs
         The program's inputs, in shape and type like the result of a call.
-    parameters
-        The tensors of the state dict, by the names that references use.
+    tensors
+        Those of the state dict and others that the program holds, by the names that references
+        use.
+    learned
+        Which of these names are parameters, and not buffers or constants.
     outputs
         Results that the program returns; what leads to none of them is left out.
-    batch
-        Length of the batch axis with which the program was traced.
+    """
 
-    Returns
-    -------
-    tuple of Operation
+    calls: Sequence[Call]
+    inputs: Sequence[Call]
+    tensors: Mapping[str, Parameter]
+    learned: Collection[str]
+    outputs: Sequence[str]
+
+
+def graph_of(program: Program, stored: Iterable[Parameter], source: str) -> OperationGraph:
+    """The operations that a program's calls stand for.
+
+    Parameters
+    ----------
+    program
+        Its first input tells how many samples it was traced with.
+    stored
+        All tensors of the state dict, in its order. Others that operations take stand after them.
+    source
+        As :class:`ingest.operations.OperationGraph` has it.
 
     Raises
     ------
     UnsupportedOperation
         Names the first call that is not understood, and its module.
     """
-    walk = _Walk([*inputs, *calls], parameters, batch)
-    for value in inputs:
+    keys = {parameter.name: parameter for parameter in stored}
+    every = [*program.inputs, *program.calls]
+    live = _live(program.calls, program.outputs)
+    taken: dict[str, set[int]] = {call.name: set() for call in program.calls}
+    for call in program.calls:
+        if call.target == GETITEM and call.name in live and isinstance(call.source, Ref):
+            taken.setdefault(call.source.name, set()).add(call.arguments["index"])
+    tensors = {
+        name: Stored(tensor, tensor.shape, name in program.learned)
+        for name, tensor in program.tensors.items()
+    }
+    dtypes = {call.name: call.dtype for call in every}
+    dtypes |= {name: tensor.dtype for name, tensor in program.tensors.items()}
+    names = [key for tensor in keys.values() for key in (tensor.name, *tensor.aliases)]
+    samples = program.inputs[0].shape[0]
+    walk = Walk(tensors, names, TABLE, VIEWS, taken, dtypes, samples)
+    for value in program.inputs:
         walk.enter(value)
-    live = _live(calls, outputs) - absorbed(calls, outputs)
-    for call in calls:
-        if call.name in live and call.operator not in _CHECKS:
-            walk.step(call)
-    return tuple(walk.operations)
+    steps = _Steps(walk, program, tensors)
+    inner = absorbed(program.calls, program.outputs)
+    for call in program.calls:
+        if call.name in live and call.name not in inner and call.operator not in _CHECKS:
+            steps.take(call)
+    outputs = [steps.output(name) for name in program.outputs]
+    operations = _needed(walk.operations, outputs)
+    operations = _needed(with_attention(operations, outputs), outputs)
+    for operation in operations:
+        keys.update({tensor.name: tensor for tensor in operation.parameters.values()})
+    return OperationGraph(tuple(operations), tuple(keys.values()), source, tuple(outputs))
 
 
-class _Walk:
-    """A program's calls in turn, and the operation that holds each value so far."""
+class _Steps:
+    """Takes a program's calls in turn, and knows which of their results share memory."""
 
-    def __init__(
-        self, calls: Sequence[Call], parameters: Mapping[str, Parameter], batch: int
-    ) -> None:
-        self.operations: list[Operation] = []
-        self._calls = {call.name: call for call in calls}
-        self._parameters = parameters
-        self._batch = batch
-        self._names = Names()
-        # Which operation holds a value: calls in place move it.
-        self._holder: dict[str, str] = {}
-        # Values that share memory have the same first one.
-        self._memory: dict[str, str] = {}
+    def __init__(self, walk: Walk, program: Program, tensors: Collection[str]) -> None:
+        self._walk = walk
+        self._calls = {call.name: call for call in (*program.inputs, *program.calls)}
+        self._tensors = tensors
+        # Tensors that share memory have the same first one; those that show it alike, too.
+        self._memory = {value.name: value.name for value in program.inputs}
+        self._view = dict(self._memory)
 
-    def enter(self, value: Call) -> None:
-        """Takes an input of the program."""
-        name = Names.INPUT if not self.operations else self._names.take(value.name)
-        self.operations.append(Operation(name, "input", shape=value.shape[1:]))
-        self._holder[value.name] = name
-        self._memory[value.name] = value.name
+    def take(self, call: Call) -> None:
+        """Takes a call: makes its operations, and notes what holds its result."""
+        source = call.source.name if isinstance(call.source, Ref) else call.name
+        memory = self._memory.get(source, source)
+        changes = call.in_place and call.key not in SAME
+        if changes and memory in self._tensors:
+            raise call.refused(" that changes a stored tensor")
+        result = self._result(call)
+        if not isinstance(result, tuple) and shape_held(result) != call.shape:
+            raise call.refused(f" from which the shape {call.shape} does not follow")
+        shares = call.in_place or call.key in _SHARING
+        alike = call.in_place or call.key in SAME
+        self._memory[call.name] = memory if shares else call.name
+        self._view[call.name] = self._view.get(source, source) if alike else call.name
+        if changes:
+            self._change(call, result)
+        self._walk.held[call.name] = result
 
-    def step(self, call: Call) -> None:
-        """Takes a call."""
-        kind, source, attributes = self._meaning(call)
-        if not isinstance(source, Ref) or source.name not in self._holder:
-            raise call.refused(" on something else than the output of a layer")
-        if not call.shape or call.shape[0] != self._batch:
-            raise call.refused(f" that mixes samples (to the shape {call.shape})")
-        operation = Operation(
-            self._names.take(self._wanted(call, kind)),
-            kind,
-            (self._holder[source.name],),
-            call.shape[1:],
-            self._tensors(call) if kind == "linear" else {},
-            {"layout": "target_source"} if kind == "linear" else attributes,
-        )
-        self.operations.append(operation)
-        self._remember(call, source.name, operation)
-
-    def _meaning(self, call: Call) -> tuple[str, object, Attributes]:
-        """Kind, the argument that it transforms, and attributes."""
+    def _result(self, call: Call) -> Results:
         several = composite(call, self._calls)
-        if several is not None:
-            return several.kind, several.source, {}
-        rule = TABLE.get(call.operator)
-        if rule is None or not (call.pure or call.in_place):
+        try:
+            if several is not None:
+                value = self._walk.value(call, several.source)
+                if several.kind == "softmin":
+                    value, _ = self._walk.along(call, value, -1)
+                return self._walk.unary(call, several.kind, value)
+            if self._walk.knows(call):
+                return self._walk.run(call)
+            return self._opaque(call)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # Arguments that no rule expects: a file may hold anything.
+            raise call.refused(f" in an unusual way ({reason(error)})") from error
+
+    def _change(self, call: Call, result: Results) -> None:
+        """What a call in place changes: all tensors that show the same memory."""
+        memory, view = self._memory[call.name], self._view[call.name]
+        entries = self._rewritten(call, memory, result)
+        for name in [name for name, first in self._memory.items() if first == memory]:
+            shown = None
+            if entries is not None and self._view[name] != view:
+                shown = self._shown(name, memory, entries)
+            if self._view[name] == view:
+                self._walk.held[name] = result
+            elif shown is not None:
+                self._walk.held[name] = Constant(f"{name}.{call.name}", shown)
+            else:
+                # Another view shows the change in its own way: who reads it is refused.
+                self._walk.lost[name] = call
+
+    def _rewritten(self, call: Call, memory: str, result: Results) -> Array | None:
+        """Entries that are known, of which a part was changed; None if they are not."""
+        base = self._walk.held.get(memory)
+        if not isinstance(base, Constant) or not isinstance(result, Constant):
+            return None
+        numbers = np.arange(base.array.size).reshape(base.array.shape)
+        places = self._shown(call.name, memory, numbers)
+        if places is None:
+            return None
+        entries = base.array.copy()
+        entries.reshape(-1)[places] = result.array
+        return entries
+
+    def _shown(self, name: str, memory: str, entries: Array) -> Array | None:
+        """What a tensor shows of the entries of the one whose memory it shows."""
+        views: list[tuple[Call, Ref]] = []
+        while name != memory:
+            made = self._calls[name]
+            if not isinstance(made.source, Ref):
+                return None
+            if made.key in FOLDED_VIEWS:
+                views.append((made, made.source))
+            elif not made.in_place and made.key not in SAME:
+                return None
+            name = made.source.name
+        for shown, source in reversed(views):
+            kept = replace(shown, dtype=str(entries.dtype))
+            entries = folded(kept, {source: entries}.__getitem__)
+        return entries
+
+    def _opaque(self, call: Call) -> Results:
+        """An operation that is not understood, where it gives something for each sample."""
+        if not call.pure or call.operator in _RANDOM or not call.dtype:
             raise call.refused()
-        for argument, value in rule.only.items():
-            if call.arguments.get(argument, value) != value:
-                raise call.refused(f" with {argument}={call.arguments[argument]}")
-        source = call.source
-        if call.operator == "to" and isinstance(source, Ref):
-            given = self._calls.get(source.name, call).dtype
-            if given != call.dtype:
-                raise call.refused(f" from {given} to {call.dtype}")
-        kept = {key: call.arguments[key] for key in rule.keeps if key in call.arguments}
-        if any(isinstance(value, Ref) for value in kept.values()):
-            raise call.refused(" with a computed argument")
-        attributes = _normal(kept, call)
-        # torch writes its ReLU6 as this.
-        if rule.kind == "hardtanh" and attributes == {"min_val": 0, "max_val": 6}:
-            return "relu6", source, {}
-        return rule.kind, source, attributes
-
-    def _tensors(self, call: Call) -> dict[str, Parameter]:
-        tensors = {}
-        for role in ("weight", "bias"):
-            argument = call.arguments.get(role)
-            if argument is None:
+        inputs: list[str] = []
+        tensors: dict[str, Parameter] = {}
+        axes: list[Axes] = []
+        for name, argument in _named(call.arguments):
+            found = self._walk.find(call, argument)
+            if isinstance(found, Stored) and found.view is None:
+                tensors[name] = found.parameter
                 continue
-            if not isinstance(argument, Ref) or argument.name not in self._parameters:
-                raise call.refused(f" whose {role} is computed or not in the state dict")
-            tensors[role] = self._parameters[argument.name]
-        return tensors
+            value = self._walk.value(call, found)
+            inputs.append(value.operation)
+            axes.append(value.axes)
+        if call.shape[:1] != (self._walk.samples,) or not any(
+            _is_batch_first(each) for each in axes
+        ):
+            raise call.refused()
+        if not all(_is_batch_first(each) or not batches(each) for each in axes):
+            raise call.refused()
+        attributes = {"operator": call.operator, "module": call.module}
+        made = self._walk.emit(call, "opaque", inputs, call.shape[1:], tensors, attributes)
+        return Value(made, batch_first(call.shape))
 
-    def _wanted(self, call: Call, kind: str) -> str:
-        """How an operation would be called if no other were."""
-        if kind == "linear":
-            weight = self._tensors(call)["weight"]
-            keys = (weight.name, *weight.aliases)
-            if call.module and f"{call.module}.weight" in keys:
-                return call.module
-            own = weight.name.removesuffix("weight").removesuffix(".")
-            return (own if weight.name.endswith("weight") else weight.name) or kind
-        if call.leaf and call.module:
-            return call.module
-        return f"{call.module}.{call.name}".lstrip(".")
-
-    def _remember(self, call: Call, source: str, operation: Operation) -> None:
-        """Notes which operation holds the result, and what else a call in place changes."""
-        shares = call.in_place or (operation.kind in _SHARING and call.operator != "clone")
-        memory = self._memory[source] if shares else call.name
-        self._memory[call.name] = memory
-        if call.in_place:
-            for name in [name for name, first in self._memory.items() if first == memory]:
-                # A view in another shape would show the change in that shape: its later readers
-                # are refused, since they find no holder.
-                if self._calls[name].shape == call.shape:
-                    self._holder[name] = operation.name
-                else:
-                    self._holder.pop(name, None)
-        self._holder[call.name] = operation.name
+    def output(self, name: str) -> str:
+        """The operation that gives one of the program's outputs."""
+        call = self._calls.get(name, Call(name, name))
+        value = self._walk.value(call, Ref(name))
+        if (
+            self._walk.samples == 1
+            and not batches(value.axes)
+            and value.axes[:1] == ((Factor(1),),)
+        ):
+            value = self._walk.lay(call, value, value.axes[1:], part="output")
+        for number, axis in enumerate(value.axes):
+            if has(axis, Role.BATCH) and own((axis,)):
+                raise self._walk.mixes(call)
+            if batches(value.axes):
+                value = self._walk.solid(call, value, number)
+        return value.operation
 
 
-# Kinds whose result may lie in the memory of what they take.
-_SHARING = ("dropout", "flatten", "identity", "reshape")
+def _named(arguments: Mapping[str, object]) -> Iterator[tuple[str, Ref]]:
+    """The tensors among arguments; those of a list are numbered."""
+    for name, argument in arguments.items():
+        if isinstance(argument, Ref):
+            yield name, argument
+        elif isinstance(argument, list | tuple):
+            for number, part in enumerate(argument):
+                if isinstance(part, Ref):
+                    yield f"{name}.{number}", part
+
+
+def _is_batch_first(axes: Axes) -> bool:
+    return axes == batch_first(shape_of(axes))
 
 
 def _live(calls: Sequence[Call], outputs: Collection[str]) -> set[str]:
@@ -243,16 +300,14 @@ def _live(calls: Sequence[Call], outputs: Collection[str]) -> set[str]:
     return live
 
 
-def _normal(attributes: Attributes, call: Call) -> Attributes:
-    """Attributes free of what only torch has: axes that count the batch, names of defaults."""
-    match attributes:
-        case {"dim": int(dim)}:
-            axis = dim - len(call.shape) if dim >= 0 else dim
-            if axis == -len(call.shape):
-                raise call.refused(" over the batch axis")
-            return {} if axis == -1 else {"axis": axis}
-        case {"approximate": "none"}:
-            return {}
-    return {
-        key: float(value) if isinstance(value, int) else value for key, value in attributes.items()
-    }
+def _needed(operations: Sequence[Operation], outputs: Collection[str]) -> list[Operation]:
+    """The operations that lead to an output, and the inputs."""
+    needed = set(outputs)
+    for operation in reversed(operations):
+        if operation.name in needed:
+            needed.update(operation.inputs)
+    return [
+        operation
+        for operation in operations
+        if operation.name in needed or operation.kind == "input"
+    ]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingest.readers.wording import reason
 from store.errors import UnsupportedOperation
+
+# Characters of a name or a reason in an error.
+_LONGEST = 200
+
+# Takes one of several results: arguments ``source`` and ``index``.
+GETITEM = "getitem"
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Call:
     leaf
         Whether that is a module of torch's own without children, so that the call is the module.
     shape, dtype
-        Of its result, with the batch axis.
+        Of its result, with the batch axis. Results of an operator that gives several are calls of
+        :data:`GETITEM`.
     """
 
     name: str
@@ -53,6 +60,11 @@ class Call:
         return self.target.split(".")[1].strip("_")
 
     @property
+    def key(self) -> str:
+        """Operator and overload: ``add.Tensor``, also for the one that works in place."""
+        return ".".join([self.operator, *self.target.split(".")[2:]])
+
+    @property
     def in_place(self) -> bool:
         """Whether it writes its result over its first argument."""
         return self.target.startswith("aten.") and self.target.split(".")[1].endswith("_")
@@ -60,6 +72,8 @@ class Call:
     @property
     def pure(self) -> bool:
         """Whether it may be left out when nobody takes its result."""
+        if self.target == GETITEM:
+            return True
         return self.target.startswith("aten.") and not self.in_place and ".out" not in self.target
 
     @property
@@ -75,10 +89,25 @@ class Call:
             flat += argument if isinstance(argument, list | tuple) else [argument]
         return [argument for argument in flat if isinstance(argument, Ref)]
 
+    def within(self, part: str, names: Mapping[str, object]) -> Call:
+        """The call as one of a part of another program, whose tensors have other names there."""
+        arguments = {name: renamed(value, names) for name, value in self.arguments.items()}
+        return replace(self, name=f"{part}.{self.name}", arguments=arguments)
+
     def refused(self, why: str = "") -> UnsupportedOperation:
         """The error that names this call."""
-        where = f"layer {self.module!r}" if self.module else "outside any layer"
+        where = f"layer {self.module[:_LONGEST]!r}" if self.module else "outside any layer"
+        says = "".join(character for character in why[:_LONGEST] if character.isprintable())
         return UnsupportedOperation(
-            f"The model holds {reason(self.operator)} ({where}){why}, which Weightome cannot "
+            f"The model holds {reason(self.operator)} ({where}){says}, which Weightome cannot "
             "ingest."
         )
+
+
+def renamed(argument: object, names: Mapping[str, object]) -> object:
+    """An argument with other references."""
+    if isinstance(argument, Ref):
+        return names.get(argument.name, argument)
+    if isinstance(argument, list | tuple):
+        return [renamed(part, names) for part in argument]
+    return argument

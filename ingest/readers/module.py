@@ -6,13 +6,14 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ingest.operations import OperationGraph
-from ingest.readers.aten import operations
-from ingest.readers.calls import Call, Ref
+from ingest.operations import OperationGraph, Parameter
+from ingest.readers.aten import Program, graph_of
+from ingest.readers.aten_traced import PLACEHOLDER, traced_calls
+from ingest.readers.calls import Call
 from ingest.readers.torch_tensors import check_floats, parameters
 from ingest.readers.wording import reason
 from store.errors import InvalidArgument, UnsupportedOperation
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 # Samples of the example input: with one alone, a model could mix samples unseen.
 BATCH = 2
+
+# Operators, or what their names begin with, whose tensors are all of one type.
+_OF_ONE_TYPE = (
+    "addmm", "baddbmm", "batch_norm", "bmm", "conv", "einsum", "gru", "layer_norm", "linear",
+    "lstm", "matmul", "mm", "rms_norm", "rnn",
+)  # fmt: skip
 
 
 def read_module(
@@ -35,7 +42,8 @@ def read_module(
         On any device; it is left as it was, each submodule's training flag included. Weights are
         read from it later: do not train it before they were.
     input_shape
-        Of one sample, without the batch axis. Default: the ``in_features`` of the first Linear.
+        Of one sample, without the batch axis. Default: the ``in_features`` of a Linear that is
+        the first layer with weights.
 
     Returns
     -------
@@ -50,7 +58,8 @@ def read_module(
     InvalidArgument
         If `input_shape` is needed.
     InvalidWeights, UnreadableModel
-        If the state dict holds something else than float tensors with values.
+        If the state dict holds something else than tensors with values, or neither floats nor
+        integers.
 
     Example
     -------
@@ -61,26 +70,35 @@ def read_module(
     """
     inner, prefix = _unwrapped(module)
     found = parameters(inner.state_dict(keep_vars=True))
-    by_key = {key: tensor for tensor in found for key in (tensor.name, *tensor.aliases)}
-    program = _exported(inner, _example(inner, input_shape), given=input_shape is not None)
-    signature = program.graph_signature
-    held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    calls, inputs = [], []
-    for node in program.graph.nodes:
-        if node.op == "call_function":
-            calls.append(_call(node, inner))
-        elif node.op == "placeholder" and node.name in signature.user_inputs:
-            inputs.append(_call(node, inner))
-    made = operations(
-        calls,
-        inputs=inputs,
-        parameters={name: by_key[key] for name, key in held.items() if key in by_key},
+    program = _program(_exported(inner, input_shape), inner, found)
+    graph = graph_of(program, found, "torch.nn.Module")
+    # Last, since what we refuse by its operation often keeps other types too.
+    check_floats(graph.parameters)
+    return _prefixed(graph, prefix)
+
+
+def _program(
+    exported: torch.export.ExportedProgram, module: torch.nn.Module, found: Sequence[Parameter]
+) -> Program:
+    """The traced program, free of torch."""
+    signature = exported.graph_signature
+    tensors = {key: tensor for tensor in found for key in (tensor.name, *tensor.aliases)}
+    buffers = signature.inputs_to_buffers
+    constants = signature.inputs_to_lifted_tensor_constants
+    # Buffers that are not persistent are in no state dict.
+    others = {key: module.get_buffer(key) for key in buffers.values() if key not in tensors}
+    others |= {key: exported.constants[key] for key in constants.values()}
+    tensors |= {tensor.name: tensor for tensor in parameters(others)}
+    held = {**signature.inputs_to_parameters, **buffers, **constants}
+    traced = traced_calls(exported.graph_module, module)
+    inputs = set(signature.user_inputs)
+    return Program(
+        calls=[call for call in traced if call.target != PLACEHOLDER],
+        inputs=[call for call in traced if call.target == PLACEHOLDER and call.name in inputs],
+        tensors={name: tensors[key] for name, key in held.items() if key in tensors},
+        learned=set(signature.inputs_to_parameters),
         outputs=[name for name in signature.user_outputs if isinstance(name, str)],
-        batch=BATCH,
     )
-    # Last, since what we refuse by its operation often keeps integers too.
-    check_floats(found)
-    return _prefixed(OperationGraph(made, tuple(found), "torch.nn.Module"), prefix)
 
 
 def _prefixed(graph: OperationGraph, prefix: str) -> OperationGraph:
@@ -119,68 +137,76 @@ def _unwrapped(module: torch.nn.Module) -> tuple[torch.nn.Module, str]:
             return module, prefix
 
 
-def _example(module: torch.nn.Module, input_shape: tuple[int, ...] | None) -> torch.Tensor:
-    """An input that the module takes, of the type and on the device of its weights."""
+def _exported(
+    module: torch.nn.Module, input_shape: tuple[int, ...] | None
+) -> torch.export.ExportedProgram:
+    """The module as torch traces it, with floats or with integers as its input."""
     import torch
+    from torch import nn
 
     tensors = [*module.parameters(), *module.buffers()]
     model = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
     if model is None:
         raise UnsupportedOperation("The model has no weights, so there is nothing to ingest.")
-    if input_shape is None:
-        first = next((m for m in module.modules() if isinstance(m, torch.nn.Linear)), None)
-        if first is None:
-            _refuse_module(module)
-            raise InvalidArgument(
-                "The model has no Linear layer that tells the shape of its input: pass "
-                "input_shape, without the batch axis."
-            )
-        input_shape = (first.in_features,)
-    return torch.zeros((BATCH, *input_shape), dtype=model.dtype, device=model.device)
+    weighted = [child for child in module.modules() if list(child.parameters(recurse=False))]
+    shape = _guessed(module) if input_shape is None else input_shape
+    types = [model.dtype]
+    if any(isinstance(child, nn.Embedding | nn.EmbeddingBag) for child in weighted):
+        tokens = isinstance(weighted[0], nn.Embedding | nn.EmbeddingBag)
+        types.insert(0 if tokens else 1, torch.int64)
+    errors = []
+    for dtype in types:
+        example = torch.zeros((BATCH, *shape), dtype=dtype, device=model.device)
+        try:
+            with _evaluated(module), _silent(), torch.no_grad():
+                exported = torch.export.export(module, (example,))
+            _check_types(traced_calls(exported.graph_module, module))
+            return exported
+        except Exception as error:
+            # The tracer runs the module's own forward, which may raise anything.
+            errors.append(error)
+    hint = "" if input_shape is not None else "; if its input has another shape, pass input_shape"
+    raise UnsupportedOperation(
+        f"torch.export cannot trace the model with an input of shape {(BATCH, *shape)}: "
+        f"{reason(errors[0])}{hint}."
+    ) from errors[0]
 
 
-def _exported(
-    module: torch.nn.Module, example: torch.Tensor, *, given: bool
-) -> torch.export.ExportedProgram:
-    import torch
-
-    try:
-        with _evaluated(module), _silent(), torch.no_grad():
-            return torch.export.export(module, (example,))
-    except Exception as error:
-        # The tracer runs the module's own forward, which may raise anything.
-        if not given:
-            _refuse_module(module)
-        hint = "" if given else "; if its input has another shape, pass input_shape"
-        raise UnsupportedOperation(
-            f"torch.export cannot trace the model with an input of shape "
-            f"{tuple(example.shape)}: {reason(error)}{hint}."
-        ) from error
+def _check_types(calls: Sequence[Call]) -> None:
+    """Refuses what the tracer lets pass: layers of floats that take integers."""
+    types = {call.name: call.dtype for call in calls}
+    for call in calls:
+        of_one_type = call.operator.startswith(_OF_ONE_TYPE)
+        given = {"int" in types.get(reference.name, "") for reference in call.refs}
+        if of_one_type and len(given) > 1:
+            raise TypeError(f"{call.operator} of integers and floats")
 
 
-def _refuse_module(module: torch.nn.Module) -> None:
-    """Names the first of torch's own modules that no dense network has, if there is one.
-
-    The shape that we guess suits dense networks only, so the others may fail to be traced before
-    their operations are seen.
-    """
+def _guessed(module: torch.nn.Module) -> tuple[int, ...]:
+    """The shape of one sample, which only a Linear tells."""
     from torch import nn
 
-    dense = (nn.Linear, nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.dropout._DropoutNd)
+    shapeless = (
+        nn.modules.conv._ConvNd,
+        nn.Embedding,
+        nn.EmbeddingBag,
+        nn.RNNBase,
+        nn.RNNCellBase,
+        nn.MultiheadAttention,
+    )
     for path, child in module.named_modules():
-        if (
-            _is_leaf(child)
-            and not isinstance(child, dense)
-            and not type(child).__module__.endswith(".activation")
-        ):
-            raise UnsupportedOperation(
-                f"The model holds {type(child).__name__} (layer {path!r}), which Weightome cannot "
-                "ingest."
+        if isinstance(child, nn.Linear):
+            return (child.in_features,)
+        if isinstance(child, shapeless):
+            raise InvalidArgument(
+                f"The model's first layer with weights is {type(child).__name__} (layer {path!r}), "
+                "which does not tell the shape of its input: pass input_shape, without the batch "
+                "axis."
             )
-
-
-def _is_leaf(module: torch.nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn.") and not any(module.children())
+    raise InvalidArgument(
+        "The model has no Linear layer that tells the shape of its input: pass input_shape, "
+        "without the batch axis."
+    )
 
 
 @contextlib.contextmanager
@@ -212,53 +238,3 @@ def _silent() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _call(node: torch.fx.Node, module: torch.nn.Module) -> Call:
-    """A node of the traced graph, free of torch."""
-    import torch
-
-    value = node.meta.get("val")
-    tensor = value if isinstance(value, torch.Tensor) else None
-    path = [entry[0] for entry in (node.meta.get("nn_module_stack") or {}).values()][-1:]
-    innermost = path[0] if path else ""
-    return Call(
-        node.name,
-        str(node.target) if isinstance(node.target, torch._ops.OpOverload) else _name(node.target),
-        _arguments(node),
-        innermost,
-        _is_leaf(module.get_submodule(innermost)),
-        () if tensor is None else tuple(tensor.shape),
-        "" if tensor is None else str(tensor.dtype).removeprefix("torch."),
-    )
-
-
-def _name(target: object) -> str:
-    return str(getattr(target, "__name__", target))
-
-
-def _arguments(node: torch.fx.Node) -> dict[str, Any]:
-    """Arguments by their names in the operator's schema, with defaults."""
-    import torch
-
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return {str(number): _neutral(value) for number, value in enumerate(node.args)}
-    named = {}
-    for number, argument in enumerate(node.target._schema.arguments):
-        if number < len(node.args):
-            named[argument.name] = _neutral(node.args[number])
-        elif argument.name in node.kwargs:
-            named[argument.name] = _neutral(node.kwargs[argument.name])
-        elif argument.has_default_value():
-            named[argument.name] = argument.default_value
-    return named
-
-
-def _neutral(value: object) -> object:
-    import torch
-
-    if isinstance(value, torch.fx.Node):
-        return Ref(value.name)
-    if isinstance(value, list | tuple):
-        return [_neutral(entry) for entry in value]
-    return value

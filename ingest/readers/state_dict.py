@@ -57,8 +57,8 @@ def read_state_dict(
         # As torch tells its own zip format from the legacy one.
         archive = file.read(4) == b"PK\x03\x04"
     if archive:
-        _check_archive(path)
-    found = parameters(_state_dict(_load(path, mapped=archive), path))
+        check_archive(path)
+    found = parameters(tensors_of(load(path, mapped=archive), path))
     check_floats(found)
     return chain(
         paired(found, path),
@@ -71,7 +71,7 @@ def read_state_dict(
     )
 
 
-def _check_archive(path: Path) -> None:
+def check_archive(path: Path) -> None:
     """Refuses zip files that are something else than a state dict."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -97,19 +97,19 @@ def _check_archive(path: Path) -> None:
         )
 
 
-def _load(path: Path, *, mapped: bool) -> object:
+def load(path: Path, *, mapped: bool) -> object:
     """What the file holds, by torch's unpickler that builds tensors and containers only."""
     torch = trusted_torch()
-    load = partial(torch.load, map_location="cpu", weights_only=True)
+    reading = partial(torch.load, map_location="cpu", weights_only=True)
     try:
         with warnings.catch_warnings():
             # torch warns of unusual pickle protocols before it refuses them.
             warnings.simplefilter("ignore")
             # Given a name, torch maps the file, but also believes the name.
             if mapped and path.suffix.lower() != ".safetensors":
-                return load(path, mmap=True)
+                return reading(path, mmap=True)
             with path.open("rb") as file:
-                return load(file)
+                return reading(file)
     except UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named is None:
@@ -129,7 +129,8 @@ def _reason(error: UnpicklingError) -> str:
     return found[1] if found else "its pickle cannot be read"
 
 
-def _state_dict(loaded: object, path: Path) -> Mapping[Any, Any]:
+def tensors_of(loaded: object, path: Path) -> Mapping[Any, Any]:
+    """The state dict in what a file holds, which may be a checkpoint around it."""
     if isinstance(loaded, Mapping):
         nested = [key for key in NESTED if isinstance(loaded.get(key), Mapping)]
         if len(nested) > 1:

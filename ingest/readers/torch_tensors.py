@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.operations import Parameter
 from ingest.readers.wording import FLOATS, check_tensor
+from store import schema
 from store.errors import InvalidWeights, UnreadableModel
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
+
+# Types of counters, positions and masks, which are kept beside the weights.
+WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8")
 
 # The first whose weights_only loading we trust with a file of unknown origin.
 OLDEST = (2, 10)
@@ -65,7 +68,7 @@ def parameters(tensors: Mapping[Any, Any]) -> list[Parameter]:
 
 
 def check_floats(found: Iterable[Parameter]) -> None:
-    """Refuses tensors that do not hold floats.
+    """Refuses tensors that hold neither floats nor, as buffers do, integers or truth values.
 
     Raises
     ------
@@ -73,7 +76,10 @@ def check_floats(found: Iterable[Parameter]) -> None:
     """
     for parameter in found:
         for key in (parameter.name, *parameter.aliases):
-            check_tensor(key, parameter.dtype)
+            if parameter.dtype in WHOLE:
+                schema.valid_name(key, "tensor")
+            else:
+                check_tensor(key, parameter.dtype)
 
 
 def _check(key: object, tensor: object) -> None:
@@ -111,9 +117,12 @@ def _rows(tensor: torch.Tensor, dtype: str) -> Callable[[int, int], NDArray[Any]
 
     def read(start: int, stop: int) -> NDArray[Any]:
         block = whole[start:stop].cpu()
-        # NumPy has no bfloat16; a float32 holds every value of both half formats.
-        exact = block if dtype in FLOATS[2:] else block.float()
-        array: NDArray[np.floating[Any]] = exact.numpy()
+        if dtype in FLOATS[:2]:
+            # NumPy has no bfloat16; a float32 holds every value of both half formats.
+            block = block.float()
+        elif dtype in WHOLE and dtype != "bool":
+            block = block.long()
+        array: NDArray[Any] = block.numpy()
         return array
 
     return read

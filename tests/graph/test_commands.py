@@ -57,10 +57,10 @@ def test_strength_as_json(weightome: Run) -> None:
     [
         (("runs",), "run,snapshots,first_step,last_step", None),
         (("networks", "--run", "tiny-run"), "network,run,step,view,source,layers,neurons,links,"
-         "parameters,metrics,created", 1),
-        (("layers", "tiny"), "layer,layer_index,kind,activation,size,shape,biased,links_in,wires_in,fed_by",
-         3),
-        (("neurons", "tiny", "fc1"), "neuron,id,bias,in_degree,out_degree", 3),
+         "wires,parameters,metrics,created", 1),
+        (("layers", "tiny"), "layer,layer_index,kind,activation,size,shape,biased,links_in,"
+         "wires_in,fed_by", 3),
+        (("neurons", "tiny", "fc1"), "neuron,id,bias,role,head,place,in_degree,out_degree", 3),
         (("neuron", "tiny", "fc1/2", "-k", "1"), "direction,layer,neuron,weight", 2),
         (("links", "tiny"), "layer,layer_index,links,mean,std,min,q05,q25,median,q75,q95,max,"
          "near_zero", 2),

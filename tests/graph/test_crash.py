@@ -135,7 +135,7 @@ def test_two_ingests_at_once_do_not_mix(
         links = list(pool.map(store, networks.items()))
     assert links == [40 * 30 + 30 * 20] * 4
     for name, network in networks.items():
-        first = network.links[0].weights.array().astype(float)
+        first = network.dense[0].weights.array().astype(float)
         rows = strength(database, name).rows
         assert len(rows) == 90
         assert [row[4] for row in rows[:40]] == pytest.approx(first.sum(axis=0).tolist())

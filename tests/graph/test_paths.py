@@ -201,7 +201,7 @@ def test_larger_network(
 ) -> None:
     """Against a dynamic programme, where enumeration would be too long."""
     network = random_network(50, 40, 30, 10, seed=4)
-    matrices = [block.weights.array().T.astype(np.float64) for block in network.links]
+    matrices = [block.weights.array().T.astype(np.float64) for block in network.dense]
     name = stored(network)
     best = matrices[0][7:8]
     magnitude = np.abs(best)

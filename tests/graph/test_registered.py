@@ -17,8 +17,23 @@ from store.query import Query
 
 # Parameters that must have a certain type for the server to plan the query.
 TYPED: dict[str, object] = {
-    **{name: [] for name in ("layers", "targets", "paths", "feeds", "parameters")},
-    **{name: [0.5] for name in ("weights", "biases")},
+    **{
+        name: []
+        for name in (
+            "layers",
+            "paths",
+            "feeds",
+            "parameters",
+            "rows",
+            "source_ids",
+            "target_ids",
+            "sources",
+            "targets",
+            "params",
+            "positions",
+        )
+    },
+    "weights": [0.5],
     **dict.fromkeys(("network", "run", "layer", "name", "metric", "graph", "writer"), "x"),
     **dict.fromkeys(("bias", "unit"), False),
     "properties": {},

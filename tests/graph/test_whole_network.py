@@ -42,7 +42,7 @@ def test_golden_counts_of_graph_metanetworks(
     neuron = found.node_kind[sources] == NEURON
     assert (found.node_layer[sources][neuron] == found.node_layer[targets][neuron] - 1).all()
     assert (found.node_layer[sources][~neuron] == found.node_layer[targets][~neuron]).all()
-    first = network.links[0]
+    first = network.dense[0]
     of_first = neuron & (found.node_layer[targets] == 1)
     matrix = np.zeros((64, 32))
     ends = found.node_index[sources[of_first]], found.node_index[targets[of_first]]

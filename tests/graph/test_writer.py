@@ -60,7 +60,7 @@ def test_every_link_is_there(
     read = database.columns(LINKS, network=name)
     assert len(read["weight"]) == network.link_count == 11 * 7 + 7 * 5
     flat = np.concatenate([parameter.array().ravel() for parameter in network.parameters])
-    for block in network.links:
+    for block in network.dense:
         matrix = np.full((block.sources, block.targets), np.nan)
         of_block = read["layer"] == block.target
         matrix[read["source"][of_block], read["target"][of_block]] = read["weight"][of_block]
@@ -75,7 +75,7 @@ def test_source_first_weights(database: Database, stored: Callable[..., str]) ->
 
     network = dense_network([np.arange(6, dtype=np.float32).reshape(2, 3)])
     block = replace(
-        network.links[0],
+        network.dense[0],
         weights=Parameter.of("kernel", np.arange(6, dtype=np.float32).reshape(2, 3)),
         target_first=False,
     )

@@ -91,8 +91,8 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "text": (
         b"Dear reader, this is no model.",
         ".txt",
-        "The file 'bad.txt' is no model that Weightome knows: it reads PyTorch state dicts (.pt, "
-        ".pth), exported programs (.pt2), .safetensors and Keras .h5.",
+        "The file 'bad.txt' is no model that Weightome knows: it reads ONNX, PyTorch state dicts "
+        "(.pt, .pth), exported programs (.pt2), .safetensors and Keras .h5 and .keras.",
     ),
     "text called pt": (b"Dear reader", ".pt", f"The file 'bad.pt' {DAMAGED}..."),
     "text called safetensors": (

@@ -65,16 +65,17 @@ def test_layers_links_and_offsets() -> None:
     )
     one, two = network.layers[1:]
     assert (one.kind, one.shape, one.activation) == ("linear", (2,), "relu, elu(alpha=0.1)")
-    assert (two.bias, two.bias_param, two.sources) == (None, None, (1,))
-    assert one.bias_param == 6
+    assert (two.bias, two.sources, two.takes) == (None, (1,), (("layer", 1),))
+    assert one.scalars["bias"].params.tolist() == [6, 7]
     assert one.bias is not None
     assert one.bias.dtype == np.float64
-    assert [(block.source, block.target, block.first) for block in network.links] == [
+    blocks = network.dense
+    assert [(block.source, block.target, block.first) for block in blocks] == [
         (0, 1, 0),
         (1, 2, 8),
     ]
-    np.testing.assert_array_equal(network.links[0].tile(range(3), range(2)), W.array().T)
-    np.testing.assert_array_equal(network.links[1].tile(range(2), range(4)), V.array())
+    np.testing.assert_array_equal(network.dense[0].tile(range(3), range(2)), W.array().T)
+    np.testing.assert_array_equal(network.dense[1].tile(range(2), range(4)), V.array())
     assert network.view == "shared"
     assert network.source == "test"
 
@@ -84,7 +85,7 @@ def test_param_is_the_place_in_the_flat_vector(layout: str) -> None:
     weight = tensor("w", 2, 3) if layout == "torch" else tensor("w", 3, 2)
     network = build(graph(linear("one", "input", weight, B, layout)))
     flat = np.concatenate([parameter.array().ravel() for parameter in network.parameters])
-    block = network.links[0]
+    block = network.dense[0]
     for source in range(3):
         for target in range(2):
             place = block.first + source * block.source_stride + target * block.target_stride
@@ -139,35 +140,17 @@ def test_every_digit_of_an_argument_is_kept(value: object, text: str) -> None:
         (
             [Operation("act", "relu", ("input",), (3,))],
             UnsupportedOperation,
-            "The model holds no linear layer, so there is nothing to ingest.",
+            "The model holds no layer with learned links, so there is nothing to ingest.",
         ),
         (
-            [Operation("pool", "max_pool", ("input",), (1,))],
+            [Operation("odd", "fft", ("input",), (1,))],
             UnsupportedOperation,
-            "The model holds max_pool (layer 'pool'), which Weightome cannot ingest.",
+            "The model holds fft (layer 'odd'), which Weightome cannot ingest.",
         ),
         (
             [linear("a\nb", "input", W)],
             InvalidName,
             "The layer name 'a\\nb' holds a control character or line break.",
-        ),
-        (
-            [
-                linear("one", "input", W),
-                Operation("act", "relu", ("input",), (3,)),
-            ],
-            UnsupportedOperation,
-            "The output of layer 'input' is used both before and after an activation (at 'act'), "
-            "which Weightome cannot ingest.",
-        ),
-        (
-            [
-                Operation("act", "relu", ("input",), (3,)),
-                linear("one", "input", W),
-            ],
-            UnsupportedOperation,
-            "The output of layer 'input' is used both before and after an activation (at 'one'), "
-            "which Weightome cannot ingest.",
         ),
     ],
 )
@@ -179,10 +162,23 @@ def test_what_does_not_fit_is_refused(
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("first", ["linear", "relu"])
+def test_an_activation_that_not_all_readers_see_is_a_layer(first: str) -> None:
+    one, act = linear("one", "input", W), Operation("act", "relu", ("input",), (3,))
+    network = build(graph(*((one, act) if first == "linear" else (act, one))))
+    kinds = {layer.name: (layer.kind, layer.activation) for layer in network.layers}
+    assert kinds == {
+        "input": ("input", "identity"),
+        "one": ("linear", "identity"),
+        "act": ("activation", "relu"),
+    }
+    assert network.wire_count == 3
+
+
 def test_no_tensor_is_dropped() -> None:
     whole = graph(linear("one", "input", W))
-    with pytest.raises(UnsupportedOperation, match="The tensor 'v' takes no part"):
-        build(replace(whole, parameters=(*whole.parameters, V)))
+    network = build(replace(whole, parameters=(*whole.parameters, V)))
+    assert [network.parameters[index].name for index in network.kept] == ["v"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -64,7 +64,7 @@ def contents(network: Network) -> list[Any]:
         for layer in network.layers
         if layer.bias is not None
     ]
-    for block in network.links:
+    for block in network.dense:
         whole = block.tile(range(block.sources), range(block.targets))
         told.append((block.source, block.target, block.weights.name, whole.tolist()))
     return [*told, sorted((tensor.name, tensor.shape) for tensor in network.parameters)]
@@ -77,7 +77,7 @@ def test_values_are_exact(tmp_path: Path, kind: str, dtype: torch.dtype) -> None
     network = build(read(saved(state, tmp_path, kind)))
     assert {tensor.dtype for tensor in network.parameters} == {str(dtype)[6:]}
     assert {tensor.name for tensor in network.parameters} == set(state)
-    for block, layer in zip(network.links, network.layers[1:], strict=True):
+    for block, layer in zip(network.dense, network.layers[1:], strict=True):
         expected = state[f"{layer.name}.weight"].double().numpy().T
         np.testing.assert_array_equal(block.tile(range(block.sources), range(block.targets)),
                                       expected)  # fmt: skip
@@ -99,10 +99,10 @@ def test_offsets_follow_the_order_of_the_file(tmp_path: Path, kind: str) -> None
     state = state_of(3, 4, 2)
     network = build(read(saved(state, tmp_path, kind)))
     flat = np.concatenate([state[tensor.name].numpy().ravel() for tensor in network.parameters])
-    for block, layer in zip(network.links, network.layers[1:], strict=True):
+    for block, layer in zip(network.dense, network.layers[1:], strict=True):
         assert flat[block.first] == block.tile(range(1), range(1))[0, 0]
         assert layer.bias is not None
-        assert flat[layer.bias_param] == layer.bias[0]
+        assert (flat[layer.scalars["bias"].params] == layer.bias).all()
     if kind != "safetensors":
         assert [tensor.name for tensor in network.parameters] == list(state)
 
@@ -148,13 +148,13 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     network = build(read(path))
     (tensor,) = network.parameters
     assert (tensor.name, tensor.aliases) == ("a.weight", ("b.weight",))
-    assert [block.first for block in network.links] == [0, 0]
+    assert [block.first for block in network.dense] == [0, 0]
 
 
 def test_a_transposed_matrix_reads_as_it_is_shaped(tmp_path: Path) -> None:
     weight = torch.arange(6.0).reshape(3, 2).T
     network = build(read(saved({"a.weight": weight}, tmp_path, "pt")))
-    assert network.links[0].tile(range(3), range(2)).tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert network.dense[0].tile(range(3), range(2)).tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
 def activations(network: Network) -> list[str]:
@@ -245,7 +245,7 @@ def test_memory_does_not_grow_with_the_matrix(tmp_path: Path, kind: str) -> None
     build(read(path))
     tracemalloc.start()
     try:
-        block = build(read(path)).links[0]
+        block = build(read(path)).dense[0]
         for start in range(0, 4000, 100):
             block.tile(range(1000), range(start, start + 100))
         _, peak = tracemalloc.get_traced_memory()

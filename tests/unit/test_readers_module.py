@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from ingest.layers.build import build
-from ingest.network import Network
+from ingest.network import DenseLinks, Network
 from ingest.readers import read
 from store.errors import (
     InvalidArgument,
@@ -45,7 +45,7 @@ def forward(network: Network, samples: Matrix) -> Matrix:
     values = [samples.reshape(len(samples), -1)]
     for index, layer in enumerate(network.layers[1:], 1):
         total: Matrix = np.zeros((len(samples), layer.size))
-        for block in network.links:
+        for block in dense(network):
             if block.target == index:
                 weights = block.tile(range(block.sources), range(block.targets))
                 total = total + values[block.source] @ weights
@@ -57,6 +57,12 @@ def forward(network: Network, samples: Matrix) -> Matrix:
             total = ACTIVATIONS[name](total)
         values.append(total)
     return values[-1]
+
+
+def dense(network: Network) -> list[DenseLinks]:
+    """The links of a network that has no others."""
+    assert all(isinstance(block, DenseLinks) for block in network.links)
+    return [block for block in network.links if isinstance(block, DenseLinks)]
 
 
 def names(network: Network) -> list[str]:
@@ -97,10 +103,11 @@ def test_layers_are_called_by_their_path(shape: tuple[int, ...] | None) -> None:
 
 def test_a_layer_called_twice_keeps_its_parameter() -> None:
     network = build(read(Classifier()))
-    _, first, second, _ = network.links
+    _, first, second, _ = dense(network)
     assert first.weights is second.weights
     assert first.first == second.first == 6 * 5 + 5
-    assert network.layers[2].bias_param == network.layers[3].bias_param == 35 + 25
+    biases = [network.layers[number].scalars["bias"].params.tolist() for number in (2, 3)]
+    assert biases == [list(range(35 + 25, 65))] * 2
     assert [parameter.name for parameter in network.parameters] == list(Classifier().state_dict())
 
 
@@ -114,14 +121,14 @@ def test_tied_weights_are_one_parameter_with_two_keys() -> None:
         ("0.bias", ()),
         ("2.bias", ()),
     ]
-    assert [block.first for block in network.links] == [0, 0]
+    assert [block.first for block in dense(network)] == [0, 0]
 
 
 def test_values_are_those_of_the_module() -> None:
     model = Classifier().to(torch.float64)
     network = build(read(model))
     state = model.state_dict()
-    for block in network.links:
+    for block in dense(network):
         expected = state[block.weights.name].numpy().T
         whole = block.tile(range(block.sources), range(block.targets))
         np.testing.assert_array_equal(whole, expected)
@@ -242,38 +249,43 @@ def test_a_branch_gives_two_layers_of_one_source() -> None:
     assert [layer.sources for layer in network.layers] == [(), (0,), (0,)]
 
 
-def before_and_after_relu(model: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    hidden = model.a(x)
-    return model.b(hidden), model.b(hidden.relu())
-
-
 @pytest.mark.parametrize(
     ("model", "shape", "message"),
     [
         (
-            nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)),
-            (1, 4, 4),
-            "The model holds conv2d (layer '0'), which Weightome cannot ingest.",
+            nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)),
+            None,
+            "The model holds batch_norm (layer '1') with training=True, which Weightome cannot "
+            "ingest.",
         ),
         (
-            nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)),
+            Forward(lambda m, x: m.b(m.a(x) + torch.rand(4))),
             None,
-            "The model holds Conv2d (layer '0'), which Weightome cannot ingest.",
+            "The model holds rand (outside any layer), which Weightome cannot ingest.",
         ),
         (
-            nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.BatchNorm1d(4))),
+            Forward(lambda m, x: m.b(torch.cat([m.a(x), x]))),
             None,
-            "The model holds batch_norm (layer '1.0'), which Weightome cannot ingest.",
+            "The model holds cat (outside any layer) that mixes samples (to the shape (4, 4)), "
+            "which Weightome cannot ingest.",
         ),
         (
-            nn.Sequential(nn.Linear(4, 2), nn.PReLU()),
+            Forward(lambda m, x: m.b(x + m.a(x)[0])),
             None,
-            "The model holds prelu (layer '1'), which Weightome cannot ingest.",
+            "The model holds select (outside any layer) that mixes samples (to the shape (4,)), "
+            "which Weightome cannot ingest.",
         ),
         (
-            Forward(lambda m, x: m.b(m.a(x) + x)),
+            Forward(lambda m, x: m.b(m.a(x)[:2])),
             None,
-            "The model holds add (outside any layer), which Weightome cannot ingest.",
+            "The model holds slice (outside any layer) that mixes samples (to the shape (2, 4)), "
+            "which Weightome cannot ingest.",
+        ),
+        (
+            Forward(lambda m, x: m.b(m.a(x)).sum()),
+            None,
+            "The model holds sum (outside any layer) over the batch axis, which Weightome cannot "
+            "ingest.",
         ),
         (
             Forward(lambda m, x: m.b(functional.dropout(m.a(x), 0.5))),
@@ -296,7 +308,8 @@ def before_and_after_relu(model: Any, x: torch.Tensor) -> tuple[torch.Tensor, to
         (
             Forward(lambda m, x: functional.linear(m.a(x), m.b.weight.abs(), m.b.bias)),
             None,
-            "The model holds abs (outside any layer), which Weightome cannot ingest.",
+            "The model holds linear (outside any layer) whose weight is computed or not in the "
+            "state dict, which Weightome cannot ingest.",
         ),
         (
             Forward(lambda m, x: m.b(m.a(x).double().float())),
@@ -323,35 +336,30 @@ def test_what_is_not_dense_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("model", "shape", "message"),
+    ("first", "name"),
     [
-        (
-            Forward(lambda m, x: m.a(x)),
-            None,
-            "The tensor 'b.weight' takes no part in the model's output, and Weightome drops no "
-            "tensor: remove it from the model first.",
-        ),
-        (
-            Forward(before_and_after_relu),
-            None,
-            "The output of layer 'a' is used both before and after an activation (at 'relu'), "
-            "which Weightome cannot ingest.",
-        ),
-        (
-            nn.Sequential(nn.Linear(4, 2)),
-            (5, 4),
-            "Layer '0' applies its matrix along the last axis of the shape (5, 4), which "
-            "Weightome cannot ingest: flatten it first.",
-        ),
+        (nn.Conv2d(1, 2, 3), "Conv2d"),
+        (nn.Embedding(5, 2), "Embedding"),
+        (nn.LSTM(3, 2), "LSTM"),
+        (nn.GRUCell(3, 2), "GRUCell"),
+        (nn.MultiheadAttention(4, 2), "MultiheadAttention"),
     ],
 )
-def test_what_the_layers_refuse(
-    model: nn.Module, shape: tuple[int, ...] | None, message: str
-) -> None:
-    graph = read(model, shape)
-    with pytest.raises(UnsupportedOperation) as caught:
-        build(graph)
-    assert str(caught.value) == message
+def test_only_a_linear_tells_the_shape_of_the_input(first: nn.Module, name: str) -> None:
+    message = rf"{name} \(layer '0'\), which does not tell .*: pass input_shape, without the batch"
+    with pytest.raises(InvalidArgument, match=message):
+        read(nn.Sequential(first, nn.Linear(8, 2)))
+
+
+def test_a_norm_before_the_first_linear_has_its_shape() -> None:
+    assert read(nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2))).operations[0].shape == (3,)
+
+
+def test_a_tensor_that_takes_no_part_is_kept() -> None:
+    graph = read(Forward(lambda m, x: m.a(x)))
+    assert [tensor.name for tensor in graph.parameters] == [
+        "a.weight", "a.bias", "b.weight", "b.bias",
+    ]  # fmt: skip
 
 
 def test_the_module_is_left_as_it_was() -> None:
@@ -401,7 +409,7 @@ def test_dtypes_keep_their_name_and_their_value(dtype: torch.dtype) -> None:
     network = build(read(model))
     assert network.parameters[0].dtype == str(dtype).removeprefix("torch.")
     np.testing.assert_array_equal(
-        network.links[0].tile(range(5), range(3)), model.weight.detach().double().numpy().T
+        dense(network)[0].tile(range(5), range(3)), model.weight.detach().double().numpy().T
     )
 
 
@@ -415,7 +423,7 @@ def test_rows_are_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
     network = build(read(nn.Linear(50, 40)))
     monkeypatch.setattr(torch.Tensor, "cpu", counted)
-    network.links[0].tile(range(50), range(3, 5))
+    dense(network)[0].tile(range(50), range(3, 5))
     assert moved == [2 * 50]
 
 
@@ -433,10 +441,29 @@ def test_modules_without_float_values(model: Any, error: type[Exception], messag
         read(model)
 
 
-def test_a_buffer_that_is_not_used_is_not_dropped() -> None:
+@pytest.mark.parametrize(
+    ("buffer", "kept"),
+    [
+        (torch.tensor(7), np.array(7)),
+        (torch.tensor([[1, 200]], dtype=torch.uint8), np.array([[1, 200]])),
+        (torch.tensor([True, False]), np.array([True, False])),
+    ],
+)
+def test_buffers_of_integers_and_truth_values_are_kept(
+    buffer: torch.Tensor, kept: NDArray[Any]
+) -> None:
     model = nn.Sequential(nn.Linear(3, 2))
-    model.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-    with pytest.raises(InvalidWeights, match="'steps' holds int64"):
+    model.register_buffer("extra", buffer)
+    (tensor,) = (each for each in read(model).parameters if each.name == "extra")
+    assert tensor.dtype == str(buffer.dtype).removeprefix("torch.")
+    assert tensor.array().dtype == kept.dtype
+    np.testing.assert_array_equal(tensor.array(), kept)
+
+
+def test_complex_buffers_are_refused() -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    model.register_buffer("phases", torch.zeros(2, dtype=torch.complex64))
+    with pytest.raises(InvalidWeights, match="'phases' holds complex64"):
         read(model)
 
 

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 import ingest
-from ingest.readers.pt2 import DEFAULTS
+from ingest.network import DenseLinks, Network
+from ingest.readers.aten import TABLE
+from ingest.readers.aten_constants import FOLDED
+from ingest.readers.aten_defaults import DEFAULTS
+from ingest.readers.calls import GETITEM
+from ingest.readers.module import read_module
+from ingest.readers.pt2 import read_pt2
 from store.errors import (
     InvalidArgument,
     InvalidWeights,
@@ -24,6 +30,8 @@ from store.errors import (
     UnsupportedOperation,
     WeightomeError,
 )
+from tests.interpreter import interpret
+from tests.models import MODELS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
@@ -38,6 +46,13 @@ def saved(model: nn.Module, path: Path, *sample: int, **options: Any) -> Path:
 def mlp(*inner: nn.Module) -> nn.Sequential:
     torch.manual_seed(4)
     return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), *inner, nn.Dropout(0.1), nn.Linear(5, 3))
+
+
+def dense(network: Network) -> list[tuple[int, int, int, bool]]:
+    """Where the links of a network begin, end and lie; it has no others."""
+    found = [block for block in network.links if isinstance(block, DenseLinks)]
+    assert len(found) == len(network.links)
+    return [(block.source, block.target, block.first, block.target_first) for block in found]
 
 
 ACTIVATIONS = [
@@ -62,9 +77,7 @@ def test_it_is_the_network_of_the_live_module(tmp_path: Path, activation: nn.Mod
     for ours, theirs in zip(read.parameters, live.parameters, strict=True):
         assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
         np.testing.assert_array_equal(ours.array(), theirs.array())
-    assert [(b.source, b.target, b.first, b.target_first) for b in read.links] == [
-        (b.source, b.target, b.first, b.target_first) for b in live.links
-    ]
+    assert dense(read) == dense(live)
     assert read.source == "pt2"
 
 
@@ -92,16 +105,105 @@ def test_tied_tensors_are_one(tmp_path: Path) -> None:
     read = ingest.read(saved(Tied(), tmp_path / "model.pt2", 4))
     assert read.parameters[0].name == "a.weight"
     assert read.parameters[0].aliases == ("b.weight",)
-    assert read.links[0].first == read.links[1].first
+    assert [first for _, _, first, _ in dense(read)] == [0, 0]
     assert [layer.name for layer in read.layers] == ["input", "a", "b"]
 
 
-def test_the_defaults_are_torchs_own() -> None:
-    for operator, defaults in DEFAULTS.items():
-        overload = "Tensor" if operator in ("add", "sub") else "default"
-        schema = getattr(getattr(torch.ops.aten, operator), overload)._schema
-        theirs = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
-        assert dict(defaults) == theirs, operator
+# Of them it does not matter where or how a result lies in memory.
+IN_MEMORY = {
+    "copy", "device", "generator", "layout", "memory_format", "non_blocking", "pin_memory",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", sorted({*TABLE, *FOLDED} - {GETITEM}))
+def test_the_defaults_are_torchs_own(key: str) -> None:
+    name, overload = key.split(".")
+    packets = [getattr(torch.ops.aten, each, None) for each in (name, f"_{name}", f"__{name}__")]
+    schema = next(
+        getattr(packet, overload)._schema
+        for packet in packets
+        if packet is not None and overload in packet.overloads()
+    )
+    theirs = {
+        argument.name: argument.default_value
+        for argument in schema.arguments
+        if argument.has_default_value() and argument.name not in IN_MEMORY
+    }
+    assert dict(DEFAULTS.get(key, {})) == theirs
+
+
+def test_no_default_is_for_nothing() -> None:
+    assert set(DEFAULTS) <= {*TABLE, *FOLDED}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_it_is_the_graph_of_the_live_module(tmp_path: Path, name: str) -> None:
+    model, example = MODELS[name]()
+    live = read_module(model, example.shape[1:])
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(model, (torch.as_tensor(example),)), path)
+    read = read_pt2(path, None, None)
+    assert [(o.name, o.kind, o.inputs, o.shape, o.attributes) for o in read.operations] == [
+        (o.name, o.kind, o.inputs, o.shape, o.attributes) for o in live.operations
+    ]
+    assert read.outputs == live.outputs
+    for ours, theirs in zip(read.operations, live.operations, strict=True):
+        assert list(ours.parameters) == list(theirs.parameters)
+        for role, tensor in ours.parameters.items():
+            other = theirs.parameters[role]
+            assert (tensor.name, tensor.shape, tensor.dtype) == (
+                other.name, other.shape, other.dtype,
+            )  # fmt: skip
+            np.testing.assert_array_equal(tensor.array(), other.array())
+    # The file lists parameters before buffers.
+    assert {p.name for p in read.parameters} == {p.name for p in live.parameters}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_program_for_one_sample_is_one_for_all(tmp_path: Path, name: str) -> None:
+    model, example = MODELS[name]()
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(model, (torch.as_tensor(example[:1]),)), path)
+    outputs = interpret(read_pt2(path, None, None), example)
+    expected = interpret(read_module(model, example.shape[1:]), example)
+    for ours, theirs in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+class Several(nn.Module):
+    """Two inputs, one of integers; a lifted constant, and a buffer that is in no state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+        self.fc = nn.Linear(4, 4)
+        self.register_buffer("shift", torch.tensor([1.0, -2.0, 0.5, 3.0]), persistent=False)
+
+    def forward(self, x: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            doubled = x * 2
+        hidden = self.fc(doubled) + self.table(tokens) + torch.tensor([1.0, 2.0, 3.0, 4.0])
+        return hidden * self.shift, doubled
+
+
+def test_several_inputs_and_constants(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = Several().eval()
+    x, tokens = torch.randn(3, 4), torch.tensor([4, 0, 2])
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(model, (x, tokens)), path)
+    graph = read_pt2(path, None, None)
+    first, second = (each for each in graph.operations if each.kind == "input")
+    assert (first.shape, dict(first.attributes)) == ((4,), {})
+    assert (second.shape, dict(second.attributes)) == ((), {"integers": True})
+    given = {first.name: x.numpy(), second.name: tokens.numpy()}
+    with torch.no_grad():
+        expected = model(x, tokens)
+    for ours, theirs in zip(interpret(graph, given), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-6)
+    keys = [tensor.name for tensor in graph.parameters]
+    assert keys[:3] == ["table.weight", "fc.weight", "fc.bias"]
+    assert sorted(keys[3:]) == ["lifted_tensor_0", "shift"]
 
 
 def test_torch_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +247,8 @@ def model_json(content: bytes) -> Change:
     ("change", "error", "says"),
     [
         (weights(lambda e: e.update(use_pickle=True)), UnreadableModel, "unpickles nothing"),
-        (weights(lambda e: e["tensor_meta"].update(dtype=5)), InvalidWeights, "torch's type 5"),
+        (weights(lambda e: e["tensor_meta"].update(dtype=10)), InvalidWeights, "torch's type 10"),
+        (weights(lambda e: e["tensor_meta"].update(dtype=5)), UnreadableModel, "has 120 bytes"),
         (
             weights(lambda e: e["tensor_meta"].update(strides=[{"as_int": 1}, {"as_int": 5}])),
             UnreadableModel,
@@ -171,6 +274,38 @@ def test_crafted_archives(
         ingest.read(rewritten(path, change))
 
 
+def test_pickled_constants_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    example = (torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))
+    torch.export.save(torch.export.export(Several().eval(), example), path)
+
+    def pickled(name: str, content: bytes) -> bytes:
+        if not name.endswith("constants_config.json"):
+            return content
+        config = json.loads(content)
+        config["config"]["shift"]["use_pickle"] = True
+        return json.dumps(config).encode()
+
+    with pytest.raises(UnreadableModel, match=r"'shift' .* is pickled"):
+        ingest.read(rewritten(path, pickled))
+
+
+def test_arguments_that_no_operator_has(tmp_path: Path) -> None:
+    path = saved(mlp(nn.Softmax(-1)), tmp_path / "model.pt2", 6)
+
+    def far(name: str, content: bytes) -> bytes:
+        if "/models/" not in name:
+            return content
+        model = json.loads(content)
+        nodes = model["graph_module"]["graph"]["nodes"]
+        (node,) = (each for each in nodes if "softmax" in each["target"])
+        node["inputs"][1]["arg"] = {"as_int": 10**12}
+        return json.dumps(model).encode()
+
+    with pytest.raises(UnsupportedOperation, match=r"softmax \(layer '2'\) in an unusual way"):
+        ingest.read(rewritten(path, far))
+
+
 def test_a_zip_bomb(tmp_path: Path) -> None:
     path = saved(mlp(), tmp_path / "model.pt2", 6)
     bomb = rewritten(path, model_json(b" " * (65 * 1024 * 1024)), zipfile.ZIP_DEFLATED)
@@ -183,8 +318,9 @@ def test_a_zip_bomb(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_ingested(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedOperation, match=r"conv1d \(layer '0'\)"):
-        ingest.read(saved(nn.Sequential(nn.Conv1d(1, 2, 3)), tmp_path / "conv.pt2", 1, 8))
+    noisy = nn.Sequential(nn.Linear(8, 2), nn.BatchNorm1d(2, track_running_stats=False))
+    with pytest.raises(UnsupportedOperation, match=r"batch_norm \(layer '1'\) with training=True"):
+        ingest.read(saved(noisy, tmp_path / "noisy.pt2", 8))
     dynamic = saved(
         mlp(), tmp_path / "dynamic.pt2", 6, dynamic_shapes=({0: torch.export.Dim("batch")},)
     )
