@@ -14,8 +14,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from safetensors.torch import save
 from torch import nn
 
@@ -69,6 +71,27 @@ def archive(files: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -
     return buffer.getvalue()
 
 
+def graph(
+    shape: tuple[str | int, ...] = ("batch", 3), *, opset: int = 17, **second: str
+) -> bytes:
+    """An ONNX file of a matrix and one further node."""
+    weight = numpy_helper.from_array(np.ones((3, 2), np.float32), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="fc"),
+        helper.make_node(second.pop("op", "Relu"), ["h"], ["y"], name="act", **second),
+    ]
+    inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)]
+    outputs = [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)]
+    imports = [helper.make_opsetid("", opset)]
+    if "domain" in second:
+        imports.append(helper.make_opsetid(second["domain"], 1))
+    made = helper.make_graph(nodes, "g", inputs, outputs, [weight])
+    content: bytes = helper.make_model(
+        made, opset_imports=imports, ir_version=9
+    ).SerializeToString()
+    return content
+
+
 class Danger:
     """Would make a file when it is unpickled."""
 
@@ -119,7 +142,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "h5 with a broken architecture": (
         h5(model_config="{"),
         ".h5",
-        f"The file 'bad.h5' {DAMAGED}its model_config is not JSON ...",
+        f"The file 'bad.h5' {DAMAGED}its configuration is not JSON ...",
     ),
     "zip of something else": (
         archive({"folder/notes.txt": b"hello"}),
@@ -144,7 +167,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "keras archive": (
         archive({"config.json": b"", "model.weights.h5": b""}),
         ".keras",
-        "The file 'bad.keras' is a .keras archive: save the model as .h5.",
+        f"The file 'bad.keras' {DAMAGED}...",
     ),
     "whole module": (
         pt(nn.Sequential(nn.Linear(2, 2))),
@@ -335,6 +358,33 @@ BAD: dict[str, tuple[bytes, str, str]] = {
         ".safetensors",
         f"The file 'bad.safetensors' {DAMAGED}its header describes {1 << 42} bytes of data, it "
         "holds 16.",
+    ),
+    "truncated ONNX": (
+        graph()[:-7],
+        ".onnx",
+        f"The file 'bad.onnx' {DAMAGED}it is no protocol buffer (...).",
+    ),
+    "ONNX of an unknown domain": (
+        graph(op="Frobnicate", domain="com.acme"),
+        ".onnx",
+        "The model holds com.acme.Frobnicate (layer 'act'), which Weightome cannot ingest.",
+    ),
+    "ONNX of an unknown operator": (
+        graph(op="Nonsense"),
+        ".onnx",
+        "The model holds Nonsense (layer 'act'), which Weightome cannot ingest.",
+    ),
+    "ONNX of dynamic shapes": (
+        graph(("batch", "time", 3)),
+        ".onnx",
+        "The input 'x' has the shape (batch, time, 3), and dynamic shapes must be told: pass "
+        "--input-shape (input_shape), without the batch axis.",
+    ),
+    "old ONNX": (
+        graph(opset=9),
+        ".onnx",
+        "The file 'bad.onnx' uses version 9 of the ONNX operators (opset), and Weightome reads 11 "
+        "to ...: export the model with one of these.",
     ),
     "negative offsets": (
         tensors({"a.weight": entry(-16, 0, 2, 2)}, bytes(16)),

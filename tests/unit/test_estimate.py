@@ -54,5 +54,5 @@ def test_the_command(tmp_path: Path) -> None:
     mount(app)
     done = CliRunner().invoke(app, ["estimate", str(tmp_path / "m.pt"), "--format", "json"])
     answer = json.loads(done.stdout)
-    assert answer["columns"][:4] == ["layers", "neurons", "links", "parameters"]
+    assert answer["columns"][:4] == ["layers", "neurons", "links", "wires"]
     assert answer["rows"][0][:4] == [2, 7, 12, 16]

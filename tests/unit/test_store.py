@@ -42,7 +42,7 @@ class Recorder:
 def test_a_store_of_another_version_is_refused_and_not_touched() -> None:
     recorder = Recorder({schema.STORE_VERSION.cypher: [[schema.VERSION + 1]]})
     with pytest.raises(
-        SchemaMismatch, match=r"schema version 2, .* version 1: use .* ingest again"
+        SchemaMismatch, match=r"schema version 3, .* version 2: use .* ingest again"
     ):
         schema.prepare(Database(recorder))
     assert [write for _, _, write in recorder.asked] == [False]
