@@ -55,4 +55,4 @@ def test_the_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["estimate", str(tmp_path / "m.pt"), "--format", "json"])
     answer = json.loads(done.stdout)
     assert answer["columns"][:4] == ["layers", "neurons", "links", "wires"]
-    assert answer["rows"][0][:4] == [2, 7, 12, 16]
+    assert answer["rows"][0][:5] == [2, 7, 12, 0, 16]

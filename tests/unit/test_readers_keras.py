@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ingest.layers.build import build
-from ingest.network import Network
+from ingest.network import DenseLinks, Network
 from ingest.readers import hdf5, read
 from store.errors import (
     InputError,
@@ -25,61 +24,45 @@ from store.errors import (
     UnreadableModel,
     UnsupportedOperation,
 )
+from tests.keras_files import (
+    Tensors,
+    call_2,
+    call_3,
+    called,
+    dense,
+    layer,
+    saved_h5,
+    saved_weights,
+    sequential,
+    value,
+)
 
 PUBLISHED = Path(__file__).parents[3] / "shared/reference/mlp-cn/network1.h5"
 
-Tensors = Mapping[str, Mapping[str, NDArray[Any]]]
-
 RANDOM = np.random.default_rng(5)
 WEIGHTS: dict[str, dict[str, NDArray[Any]]] = {
-    "one": {"kernel:0": RANDOM.normal(size=(6, 4)).astype("f4"),
-            "bias:0": RANDOM.normal(size=4).astype("f4")},
-    "two": {"kernel:0": RANDOM.normal(size=(4, 3)).astype("f4")},
+    "one": {"kernel": RANDOM.normal(size=(6, 4)).astype("f4"),
+            "bias": RANDOM.normal(size=4).astype("f4")},
+    "two": {"kernel": RANDOM.normal(size=(4, 3)).astype("f4")},
 }  # fmt: skip
-
-
-def layer(class_name: str, name: str, **config: Any) -> dict[str, Any]:
-    return {"class_name": class_name, "config": {"name": name, **config}}
-
-
-def dense(name: str, units: int, activation: Any = "linear", **config: Any) -> dict[str, Any]:
-    return layer("Dense", name, units=units, activation=activation, **config)
-
-
-def sequential(*layers: dict[str, Any], **config: Any) -> dict[str, Any]:
-    return {"class_name": "Sequential", "config": {"name": "model", "layers": layers, **config}}
 
 
 ONE = dense("one", 4, "relu", batch_input_shape=[None, 6])
 TWO = dense("two", 3, "softmax", use_bias=False)
 
 
-def saved(
-    folder: Path,
-    config: Mapping[str, Any] | None,
-    tensors: Tensors = WEIGHTS,
-    version: str = "2.4.0",
-) -> Path:
-    """Writes a file as Keras does."""
-    path = folder / "model.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["keras_version"] = version
-        weights = file
-        if config is not None:
-            file.attrs["model_config"] = json.dumps(config)
-            weights = file.create_group("model_weights")
-            file.create_group("optimizer_weights").attrs["weight_names"] = [b"SGD/steps:0"]
-        weights.attrs["layer_names"] = [name.encode() for name in tensors]
-        for name, roles in tensors.items():
-            group = weights.create_group(name)
-            group.attrs["weight_names"] = [f"{name}/{role}".encode() for role in roles]
-            for role, values in roles.items():
-                group[f"{name}/{role}"] = values
-    return path
+def saved(folder: Path, config: Any, tensors: Tensors = WEIGHTS, version: str = "2.4.0") -> Path:
+    return saved_h5(folder, config, tensors, version)
+
+
+def links_of(network: Network, block: int) -> DenseLinks:
+    links = network.links[block]
+    assert isinstance(links, DenseLinks)
+    return links
 
 
 def whole(network: Network, block: int) -> NDArray[np.float64]:
-    links = network.links[block]
+    links = links_of(network, block)
     return links.tile(range(links.sources), range(links.targets))
 
 
@@ -91,9 +74,9 @@ def test_a_sequential_model(tmp_path: Path) -> None:
     network = build(read(saved(tmp_path, sequential(ONE, layer("Dropout", "drop"), TWO))))
     assert [layer.name for layer in network.layers] == ["input", "one", "two"]
     assert activations(network) == ["identity", "relu", "softmax"]
-    np.testing.assert_array_equal(whole(network, 0), WEIGHTS["one"]["kernel:0"])
-    np.testing.assert_array_equal(whole(network, 1), WEIGHTS["two"]["kernel:0"])
-    np.testing.assert_array_equal(network.layers[1].bias, WEIGHTS["one"]["bias:0"])
+    np.testing.assert_array_equal(whole(network, 0), WEIGHTS["one"]["kernel"])
+    np.testing.assert_array_equal(whole(network, 1), WEIGHTS["two"]["kernel"])
+    np.testing.assert_array_equal(network.layers[1].bias, WEIGHTS["one"]["bias"])
     assert network.layers[2].bias is None
     assert [tensor.name for tensor in network.parameters] == [
         "one/one/kernel:0",
@@ -101,9 +84,9 @@ def test_a_sequential_model(tmp_path: Path) -> None:
         "two/two/kernel:0",
     ]
     assert network.source == "keras"
-    assert not network.links[0].target_first
+    assert not links_of(network, 0).target_first
     np.testing.assert_array_equal(
-        network.links[0].tile(range(2, 5), range(1, 2)), WEIGHTS["one"]["kernel:0"][2:5, 1:2]
+        links_of(network, 0).tile(range(2, 5), range(1, 2)), WEIGHTS["one"]["kernel"][2:5, 1:2]
     )
 
 
@@ -122,33 +105,22 @@ def test_the_published_network() -> None:
             np.testing.assert_array_equal(whole(network, block), expected)
 
 
-def call_2(name: str, number: int = 0) -> Any:
-    return [[name, number, 0, {}]]
-
-
-def call_3(name: str, number: int = 0) -> Any:
-    history = {"shape": [None, 4], "dtype": "float32", "keras_history": [name, number, 0]}
-    return {"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}}
-
-
 @pytest.mark.parametrize(
-    ("call", "shape"), [(call_2, "batch_input_shape"), (call_3, "batch_shape")]
+    ("call", "shape", "same_again"),
+    [(call_2, "batch_input_shape", ("same", 1)), (call_3, "batch_shape", value("same", 1))],
 )
 def test_a_functional_model_with_a_shared_layer(
-    tmp_path: Path, call: Callable[..., Any], shape: str
+    tmp_path: Path, call: Callable[..., Any], shape: str, same_again: Any
 ) -> None:
-    def node(entry: dict[str, Any], *calls: Any) -> dict[str, Any]:
-        return {**entry, "name": entry["config"]["name"], "inbound_nodes": list(calls)}
-
     config = {
         "class_name": "Functional",
         "config": {
             "layers": [
                 # Out of order on purpose: only the calls tell what follows what.
-                node(dense("out", 2, "sigmoid"), call("act")),
-                node(layer("InputLayer", "in", **{shape: [None, 4]})),
-                node(dense("same", 4, "tanh"), call("in"), call("same", 0)),
-                node(layer("ReLU", "act", max_value=6.0), call("same", 1)),
+                called(dense("out", 2, "sigmoid"), call("act")),
+                called(layer("InputLayer", "in", **{shape: [None, 4]})),
+                called(dense("same", 4, "tanh"), call("in"), call("same")),
+                called(layer("ReLU", "act", max_value=6.0), call(same_again)),
             ]
         },
     }
@@ -159,7 +131,7 @@ def test_a_functional_model_with_a_shared_layer(
     network = build(read(saved(tmp_path, config, tensors, "3.4.0")))
     assert [layer.name for layer in network.layers] == ["input", "same", "same#2", "out"]
     assert activations(network) == ["identity", "tanh", "tanh, relu6", "sigmoid"]
-    assert [block.first for block in network.links] == [0, 0, 20]
+    assert [links_of(network, block).first for block in range(3)] == [10, 10, 0]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +181,7 @@ def test_weights_alone_chain(tmp_path: Path) -> None:
     network = build(read(saved(tmp_path, None), activation="relu"))
     assert [layer.name for layer in network.layers] == ["input", "one", "two"]
     assert activations(network) == ["identity", "relu", "unknown"]
-    np.testing.assert_array_equal(whole(network, 1), WEIGHTS["two"]["kernel:0"])
+    np.testing.assert_array_equal(whole(network, 1), WEIGHTS["two"]["kernel"])
 
 
 @pytest.mark.parametrize(("stored", "named"), [
@@ -220,6 +192,48 @@ def test_dtypes_are_exact(tmp_path: Path, stored: str, named: str) -> None:
     network = build(read(saved(tmp_path, None, {"a": {"kernel": values}})))
     assert network.parameters[0].dtype == named
     np.testing.assert_array_equal(whole(network, 0), values.astype("f8"))
+
+
+def test_tensors_of_no_layer_are_kept(tmp_path: Path) -> None:
+    graph = read(saved(tmp_path, sequential(ONE)))
+    assert [tensor.name for tensor in graph.parameters][2:] == ["two/two/kernel:0"]
+
+
+def test_weights_of_keras_3_chain_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    # Ten square matrices, which their shapes do not put in order.
+    tensors = {
+        f"d{number}": {"kernel": RANDOM.normal(size=(3, 3)), "bias": RANDOM.normal(size=3)}
+        for number in range(11)
+    }
+    config = sequential(*(dense(name, 3) for name in tensors))
+    network = build(read(saved_weights(tmp_path, config, tensors)))
+    assert [layer.name for layer in network.layers][1:4] == ["dense", "dense_1", "dense_2"]
+    for number in range(11):
+        np.testing.assert_array_equal(whole(network, number), tensors[f"d{number}"]["kernel"])
+    assert network.parameters[20].name == "layers/dense_10/vars/0"
+    assert network.source == "keras weights"
+
+
+@pytest.mark.parametrize(
+    ("class_name", "roles", "error", "message"),
+    [
+        ("Embedding", {"embeddings": (5, 3)}, UnsupportedOperation,
+         r"'layers/embedding' .* \(it has tensors of the shapes \(5, 3\)\)"),
+        ("LSTM", {"cell/kernel": (5, 12), "cell/recurrent_kernel": (3, 12), "cell/bias": (12,)},
+         UnsupportedOperation, "'layers/lstm/cell' of .* is not dense"),
+        ("Dense", {"kernel": (5, 3, 2)}, ShapeMismatch, "only matrices can be chained"),
+    ],
+)  # fmt: skip
+def test_weights_of_keras_3_that_are_not_dense(
+    tmp_path: Path,
+    class_name: str,
+    roles: dict[str, tuple[int, ...]],
+    error: type[InputError],
+    message: str,
+) -> None:
+    tensors = {"a": {role: np.ones(shape) for role, shape in roles.items()}}
+    with pytest.raises(error, match=message):
+        read(saved_weights(tmp_path, sequential(layer(class_name, "a")), tensors))
 
 
 def test_many_layer_names_lie_in_several_attributes(tmp_path: Path) -> None:
@@ -236,10 +250,10 @@ def test_many_layer_names_lie_in_several_attributes(tmp_path: Path) -> None:
     [
         ([ONE, layer("Lambda", "danger", function=["code"]), TWO],
          "The model holds Lambda (layer 'danger'), which Weightome cannot ingest."),
-        ([layer("Conv2D", "one"), TWO],
-         "The model holds Conv2D (layer 'one'), which Weightome cannot ingest."),
-        ([sequential(ONE) | {"name": "inner"}],
-         "The model holds Sequential (layer 'model'), which Weightome cannot ingest."),
+        ([layer("Conv2DTranspose", "one"), TWO],
+         "The model holds Conv2DTranspose (layer 'one'), which Weightome cannot ingest."),
+        ([layer("Masking", "one"), TWO],
+         "The model holds Masking (layer 'one'), which Weightome cannot ingest."),
         ([ONE | {"registered_name": "mine>Dense"}],
          "The model holds mine>Dense: Dense (layer 'one'), which Weightome cannot ingest."),
         ([dense("one", 4, "my_function")],
@@ -251,13 +265,9 @@ def test_many_layer_names_lie_in_several_attributes(tmp_path: Path) -> None:
          "cannot ingest."),
         ([ONE, layer("Softmax", "s", axis=0)],
          "The model holds Softmax (layer 's') over the axis '0', which Weightome cannot ingest."),
-        ([layer("InputLayer", "in", batch_shape=[None, 2, 3]),
-          layer("Flatten", "f", data_format="channels_first")],
-         "The model holds Flatten (layer 'f') with the channels first, which Weightome cannot "
-         "ingest."),
     ],
 )  # fmt: skip
-def test_what_is_not_dense_is_refused_by_name(
+def test_what_is_not_known_is_refused_by_name(
     tmp_path: Path, layers: Sequence[Any], message: str
 ) -> None:
     with pytest.raises(UnsupportedOperation) as caught:
@@ -268,21 +278,21 @@ def test_what_is_not_dense_is_refused_by_name(
 @pytest.mark.parametrize(
     ("config", "tensors", "error", "message"),
     [
-        (sequential(ONE), WEIGHTS, UnsupportedOperation, "'two/two/kernel:0' takes no part"),
         (sequential(ONE, TWO, dense("three", 2)), WEIGHTS, UnreadableModel, r"'three' has \[\]"),
         (sequential(dense("one", 5), TWO), WEIGHTS, ShapeMismatch, "5 units, but 'one/one/ker"),
         (sequential(ONE, ONE), WEIGHTS, UnreadableModel, "two layers have one name"),
         ({"class_name": "Mine", "config": {}}, WEIGHTS, UnsupportedOperation, "is a Mine, and"),
         ({"class_name": "Functional", "config": {"layers": []}}, WEIGHTS, UnsupportedOperation,
-         "has 0 inputs"),
-        ({}, WEIGHTS, UnreadableModel, "model_config describes no model"),
+         "has no input"),
+        ({}, WEIGHTS, UnreadableModel, "configuration describes no model"),
         (sequential(layer("InputLayer", "in", batch_shape=[None, None])), WEIGHTS,
          InvalidArgument, "pass input_shape"),
         (None, {"a": {"gamma": np.ones(3, "f4")}}, UnsupportedOperation, "'a' .* is not dense"),
         (None, {"a": {"kernel": np.ones((3, 3, 1), "f4")}}, ShapeMismatch, "only matrices"),
         (None, {"a": {"kernel": np.ones((3, 3), "i4")}}, InvalidWeights, "holds int32"),
         (None, {"a": {"kernel": np.ones((3, 4), "f4")}, "b": {"kernel": np.ones((5, 4), "f4")}},
-         ShapeMismatch, r"'a/a/kernel' \(3, 4\) gives 4 values and 'b/b/kernel' \(5, 4\) takes 5"),
+         ShapeMismatch, r"'a/a/kernel:0' \(3, 4\) gives 4 values and 'b/b/kernel:0' "
+         r"\(5, 4\) takes 5"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(
@@ -365,7 +375,7 @@ def test_rows_are_read_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         copied.append(len(values))
         return original(values, **options)
 
-    block = build(read(saved(tmp_path, None))).links[0]
+    block = links_of(build(read(saved(tmp_path, None))), 0)
     monkeypatch.setattr("ingest.readers.mapped.np.array", counted)
     block.tile(range(1, 3), range(4))
     assert copied == [2 * 4 * 4]
