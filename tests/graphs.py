@@ -276,9 +276,12 @@ def deep_sets() -> OperationGraph:
 def _recurrent(kind: str, g: Graph, x: str, hidden: int, *initial: str, **more: Any) -> str:
     steps, before = g.shape(x)
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind] * hidden
-    letters = {"rnn": {"activation": "tanh"}, "lstm": {"gates": ("i", "f", "g", "o")},
-               "gru": {"gates": ("r", "z", "n"), "reset_after": True}}[kind]  # fmt: skip
-    attributes = {"layout": "target_source", "reverse": False, **letters, **more}
+    letters: dict[str, dict[str, Any]] = {
+        "rnn": {"activation": "tanh"},
+        "lstm": {"gates": ("i", "f", "g", "o")},
+        "gru": {"gates": ("r", "z", "n"), "reset_after": True},
+    }
+    attributes = {"layout": "target_source", "reverse": False, **letters[kind], **more}
     return g.add(
         kind, (steps, hidden), x, *initial,
         tensors={"weight_ih": (gates, before), "weight_hh": (gates, hidden),

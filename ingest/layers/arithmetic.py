@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.neurons import varying
 from ingest.layers.norms import one_to_one
+from ingest.layers.values import Value
 from ingest.network import LinkBlock
 from ingest.operations import Operation
 from store import views
@@ -72,10 +73,8 @@ def _by_tensor(operation: Operation, building: Building, given: Value, constant:
     params = constant.params
     if params is None or (params < 0).any() or (given.neurons < 0).any():
         return False
-    tensors = [building.graph.parameters[i] for i in views.leaves(constant.view, "parameter")]
-    if len(tensors) != 1 or "float" not in tensors[0].dtype:
-        return False
-    if not np.isfinite(tensors[0].array()).all():
+    leaves = list(views.leaves(constant.view, "parameter"))
+    if len(leaves) != 1 or not building.tensors.float_at(leaves[0]):
         return False
     if operation.kind == "add":
         return _shift(operation, building, given, params)
@@ -124,7 +123,7 @@ def _link_positions(
     apart = {*varying(positions.neurons), *varying(placed.neurons)}
     one = tuple(slice(None) if axis in apart else slice(0, 1) for axis in range(len(placed.shape)))
     entries = params[one]
-    scalars = building.scalars(entries.reshape(-1))
+    scalars = building.tensors.scalars(entries.reshape(-1))
 
     def links() -> list[LinkBlock]:
         return [

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.neurons import Neurons, varying
+from ingest.layers.values import Value
 from ingest.operations import Operation
-from store.errors import ShapeMismatch
 
 # What stands between a matrix and attention without making other neurons of its.
 _PASSED = (
@@ -66,11 +66,6 @@ def attention(operation: Operation, building: Building) -> None:
     """Scores of queries and keys, and the values that they mix."""
     query, key, value = (building.source(operation, number) for number in range(3))
     heads, steps, _ = query.shape
-    if heads % key.shape[0] or value.shape[0] != key.shape[0]:
-        raise ShapeMismatch(
-            f"Layer {operation.name!r} has {heads} heads of queries, {key.shape[0]} of keys and "
-            f"{value.shape[0]} of values."
-        )
     _tell_roles(building, {"q": query, "k": key, "v": value}, heads)
     key, value = (_repeated(each, heads) for each in (key, value))
     key = _turned(key)
@@ -92,6 +87,11 @@ def attention(operation: Operation, building: Building) -> None:
         },
         activation="softmax",
     )
+    for mask in takes[2:]:
+        if mask.params is None:
+            lead = (1,) * (len(scores.shape) - len(mask.shape))
+            moved = mask.neurons.reshape(lead + mask.shape)
+            building.wire(scores, moved, scores.neurons, argument=2)
     placed = _product(operation.name, "attention", building, [scores, value], operation.shape)
     placed_heads = np.broadcast_to(np.arange(heads)[:, None, None], placed.shape)
     index = building.layer_of(placed)
@@ -138,14 +138,17 @@ def _tell_roles(building: Building, parts: dict[str, Value], heads: int) -> None
 def _linear_before(building: Building, neurons: Neurons) -> dict[int, Neurons]:
     """The linear layers that neurons belong to or are made of, each with its own of them."""
     found: dict[int, Neurons] = {}
-    waiting = [neurons]
+    waiting = building.holders(neurons)
     while waiting:
-        for index, inside in building.holders(waiting.pop()).items():
-            kind = building.layer(index).kind
-            if kind == "linear":
-                found[index] = np.union1d(found.get(index, inside), inside)
-            elif kind in _PASSED:
-                waiting.append(building.before(index, inside))
+        # What leads into a layer stands before it, so that each is come to once.
+        index = max(waiting)
+        inside = waiting.pop(index)
+        kind = building.layer(index).kind
+        if kind == "linear":
+            found[index] = inside
+        elif kind in _PASSED:
+            for source, more in building.holders(building.before(index, inside)).items():
+                waiting[source] = np.union1d(waiting.get(source, more), more)
     return found
 
 

@@ -14,6 +14,7 @@ from ingest.layers import (
     pooling,
     rearranging,
     recurrent,
+    shapes,
 )
 from ingest.layers.building import SHARED, UNROLLED, Building, Families
 from ingest.network import Network
@@ -84,6 +85,7 @@ def build(graph: OperationGraph, view: str = SHARED, *, allow_opaque: bool = Fal
     """
     if view not in VIEWS:
         raise InvalidArgument(f"There is no view {view!r}: choose one of {', '.join(VIEWS)}.")
+    shapes.check_all(graph)
     building = Building(graph, view, allow_opaque=allow_opaque)
     for operation in graph.operations:
         family = FAMILIES.get(operation.kind)

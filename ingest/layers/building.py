@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
-from math import prod
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.layers.flow import Flow
 from ingest.layers.neurons import NONE, Neurons, constant_along, pairs, varying
-from ingest.network import DenseLinks, Layer, LinkBlock, Links, Network, Scalars, SparseLinks
+from ingest.layers.tensors import Tensors
+from ingest.layers.values import Value
+from ingest.network import DenseLinks, Layer, LinkBlock, Links, Network, SparseLinks
 from ingest.operations import Operation, OperationGraph, Parameter
 from store import schema, views
 from store.errors import ShapeMismatch, UnsupportedOperation
@@ -22,34 +23,8 @@ SHARED, UNROLLED = "shared", "unrolled"
 # What these layers give goes back into themselves as it is, so a function of it is no part of them.
 FED_BACK = ("rnn", "gates", "lstm_cell", "lstm", "gru")
 
-# A tensor that no link or neuron holds is kept as one property; a longer one would be a burden.
-MOST_KEPT = 2_000_000
 # A view of more steps than this becomes a layer of its own, since it stands in the graph as text.
 LONGEST_VIEW = 60
-
-
-@dataclass(frozen=True)
-class Value:
-    """What an operation gives.
-
-    Parameters
-    ----------
-    view
-        How it lies in the values of layers.
-    neurons
-        In its shape: the neuron that each entry belongs to.
-    params
-        Of a constant: where each entry lies in the flat parameter vector (-1: padding).
-    """
-
-    view: views.View
-    neurons: Neurons
-    params: NDArray[np.int64] | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Without the batch axis."""
-        return self.neurons.shape
 
 
 class Building:
@@ -77,22 +52,10 @@ class Building:
         self._firsts: list[int] = [0]
         self._links: list[Links] = []
         self._values: dict[str, Value] = {}
-        # Operations that give what they take: where each takes it from.
-        self._through: dict[str, str] = {}
+        self._cells: dict[str, Value] = {}
         self._names = {operation.name for operation in graph.operations}
-        self._consumers: dict[str, list[Operation]] = {}
-        for operation in graph.operations:
-            for name in operation.inputs:
-                self._consumers.setdefault(name, []).append(operation)
-        taken = {name for operation in graph.operations for name in operation.inputs}
-        self._outputs = graph.outputs or tuple(
-            operation.name for operation in graph.operations if operation.name not in taken
-        )
-        self._indices = {tensor.name: index for index, tensor in enumerate(graph.parameters)}
-        offsets = accumulate((parameter.size for parameter in graph.parameters), initial=0)
-        self._first = dict(zip(self._indices, offsets, strict=False))
-        self._held: dict[str, NDArray[np.bool_] | None] = {}
-        self._kept: set[str] = set()
+        self._flow = Flow(graph)
+        self.tensors = Tensors(graph.parameters)
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -113,34 +76,39 @@ class Building:
                 f"{operation.shape}."
             )
         if views.size(value.view) > LONGEST_VIEW:
-            value = self.copy(operation.name, value)
+            # A constant has no neurons that could be copied.
+            constant = value.params is not None
+            value = (
+                self.parameter_layer(operation, value)
+                if constant
+                else self.copy(operation.name, value)
+            )
         self._values[operation.name] = value
 
     def pass_on(self, operation: Operation, value: Value) -> None:
         """Says that the operation gives what it takes, each value once, in whatever order."""
         self.give(operation, value)
-        self._through[operation.name] = operation.inputs[0]
+        self._flow.pass_on(operation)
 
-    def remember(self, name: str, value: Value) -> None:
-        """Keeps a value that an operation gives beside its own."""
-        self._values[name] = value
+    def remember_cells(self, operation: Operation, value: Value) -> None:
+        """Keeps the cell states that an LSTM gives beside its hidden ones."""
+        self._cells[operation.name] = value
 
-    def remembered(self, name: str) -> Value:
-        """A value that was kept."""
-        return self._values[name]
+    def cells(self, lstm: str) -> Value | None:
+        """The cell states of an LSTM; None if the operation is none."""
+        return self._cells.get(lstm)
 
     def constant(self, parameter: Parameter, shape: tuple[int, ...]) -> Value:
         """A tensor as a value."""
-        positions = self.position(parameter) + np.arange(parameter.size).reshape(shape)
-        view: views.View = ("parameter", self._indices[parameter.name])
+        positions = self.tensors.position(parameter) + np.arange(parameter.size).reshape(shape)
+        view: views.View = ("parameter", self.tensors.index(parameter))
         if shape != parameter.shape:
             view = ("reshape", view, shape)
         return Value(view, np.full(shape, NONE), positions)
 
     def keep(self, value: Value) -> None:
         """Keeps the tensors of a constant whole, since an operation takes their values."""
-        for index in views.leaves(value.view, "parameter"):
-            self._kept.add(self.graph.parameters[index].name)
+        self.tensors.keep(views.leaves(value.view, "parameter"))
 
     # -- layers ----------------------------------------------------------------------------------
 
@@ -178,10 +146,6 @@ class Building:
             sources=tuple(sources),
             **properties,
         )
-        if prod(layer.shape) == 0:
-            raise ShapeMismatch(
-                f"Layer {layer.name!r} has the shape {layer.shape}, which holds no neuron."
-            )
         index = len(self._layers)
         self._layers.append(layer)
         self._firsts.append(self._firsts[-1] + layer.size)
@@ -253,14 +217,17 @@ class Building:
         return self.copy(operation.name, value, axes)
 
     def parameter_layer(self, operation: Operation, value: Value) -> Value:
-        """Neurons that give a constant: their biases, with nothing before them."""
-        if value.params is None or (value.params < 0).any():
+        """Neurons that give a constant: by their biases, which are finite floats, or as it is."""
+        leaves = list(views.leaves(value.view, "parameter"))
+        there = value.params is not None and bool((value.params >= 0).all())
+        if value.params is None or not there or not all(map(self.tensors.float_at, leaves)):
             self.keep(value)
             name = self.fresh(f"{operation.name}.constant")
             return self.place(name, "constant", value.shape, takes=[value])
-        tensor = self.graph.parameters[next(views.leaves(value.view, "parameter"))]
-        placed = self.place(self.fresh(f"{tensor.name}"), "parameter", value.shape)
-        self.change(self.layer_of(placed), scalars={"bias": self.scalars(value.params.reshape(-1))})
+        name = self.fresh(self.graph.parameters[leaves[0]].name)
+        placed = self.place(name, "parameter", value.shape)
+        scalars = self.tensors.scalars(value.params.reshape(-1))
+        self.change(self.layer_of(placed), scalars={"bias": scalars})
         return placed
 
     def last_layer(self, value: Value) -> int:
@@ -291,15 +258,15 @@ class Building:
         layer = self._layers[index]
         whole = np.broadcast_to(params, layer.shape)
         one = tuple(slice(None) if axis in layer.neuron_axes else 0 for axis in range(whole.ndim))
-        scalars = self.scalars(np.ascontiguousarray(whole[one]).reshape(-1))
+        scalars = self.tensors.scalars(np.ascontiguousarray(whole[one]).reshape(-1))
         self.change(index, scalars={**layer.scalars, name: scalars})
 
     # -- links -----------------------------------------------------------------------------------
 
     def link_all(self, source: int, target: int, weights: Parameter, target_first: bool) -> None:
         """Links every neuron of one layer to every neuron of another."""
-        self.hold(weights)
-        first = self.position(weights)
+        self.tensors.hold(weights)
+        first = self.tensors.position(weights)
         self._links.append(DenseLinks(source, target, weights, first, target_first))
 
     def link(self, target: Value, count: int, blocks: Callable[[], Iterator[LinkBlock]]) -> None:
@@ -335,87 +302,27 @@ class Building:
         if count:
             self._links.append(SparseLinks(self.layer_of(target), count, False, blocks))
 
-    # -- parameters ------------------------------------------------------------------------------
-
-    def position(self, parameter: Parameter) -> int:
-        """Where a tensor begins in the flat parameter vector."""
-        return self._first[parameter.name]
-
-    def hold(self, parameter: Parameter, entries: NDArray[np.int64] | None = None) -> None:
-        """Notes that links or neurons hold a tensor, or some entries of it in flat order."""
-        if entries is None:
-            self._held[parameter.name] = None
-            return
-        held = self._held.setdefault(parameter.name, np.zeros(parameter.size, dtype=np.bool_))
-        if held is not None:
-            held[entries] = True
-
-    def scalars(self, params: NDArray[np.int64]) -> Scalars:
-        """Values of entries of the flat parameter vector, to be kept on neurons."""
-        values = np.empty(params.size)
-        for parameter in self._parameters_at(params):
-            first = self.position(parameter)
-            inside = (params >= first) & (params < first + parameter.size)
-            entries = params[inside] - first
-            values[inside] = parameter.array().reshape(-1)[entries]
-            self.hold(parameter, entries)
-        return Scalars(values, params)
-
-    def _parameters_at(self, params: NDArray[np.int64]) -> list[Parameter]:
-        ends = np.cumsum([parameter.size for parameter in self.graph.parameters])
-        found = np.unique(np.searchsorted(ends, params, side="right"))
-        return [self.graph.parameters[index] for index in found]
-
     # -- activations -----------------------------------------------------------------------------
 
     def activate(self, operation: Operation, text: str, *, elementwise: bool) -> bool:
         """Makes the operation a property of the layer that it follows, where that says the same.
 
-        It does where nothing else takes the values before it. Where a model calls the same
-        function on the same values twice, both calls are one.
+        It does where the layer's values are all that it takes and nothing else takes them.
         """
-        value = self._values[operation.inputs[0]]
-        layers = list(views.leaves(value.view))
-        if len(layers) != 1 or not self._whole(value, layers[0], elementwise=elementwise):
-            return False
-        name = operation.inputs[0]
-        if not self._alone(name, operation):
-            return False
-        layer = self._layers[layers[0]]
-        if layer.kind in FED_BACK:
-            return False
-        if not self._repeated(name, operation):
-            before = [] if layer.activation == "identity" else [layer.activation]
-            self.change(layers[0], activation=", ".join([*before, text]))
-        self.pass_on(operation, value)
-        return True
-
-    def _whole(self, value: Value, layer: int, *, elementwise: bool) -> bool:
-        """Whether a value is all of a layer, so that a function of it is one of the layer."""
+        value = self.value(operation)
         view = value.view
         while elementwise and view[0] in ("reshape", "permute"):
             view = view[1]
-        return view == ("layer", layer)
-
-    def _alone(self, name: str, operation: Operation) -> bool:
-        """Whether the values under a name, and those that they are a view of, go here only."""
-        if any(
-            (each.kind, dict(each.attributes)) != (operation.kind, dict(operation.attributes))
-            for each in self._consumers[name]
-        ):
+        if view[0] != "layer" or not self._flow.alone(operation):
             return False
-        while name not in self._outputs:
-            if name not in self._through:
-                return True
-            name = self._through[name]
-            if len(self._consumers[name]) > 1:
-                return False
-        return False
-
-    def _repeated(self, name: str, operation: Operation) -> bool:
-        return any(
-            each.name in self._values for each in self._consumers[name] if each is not operation
-        )
+        layer = self._layers[view[1]]
+        if layer.kind in FED_BACK:
+            return False
+        if not self._flow.repeats(operation):
+            before = [] if layer.activation == "identity" else [layer.activation]
+            self.change(view[1], activation=", ".join([*before, text]))
+        self.pass_on(operation, value)
+        return True
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -427,17 +334,14 @@ class Building:
         UnsupportedOperation
             If there is no learned link, or a tensor that no operation uses is too long to keep.
         """
-        kept = [
-            index
-            for index, parameter in enumerate(self.graph.parameters)
-            if parameter.name in self._kept or not self._complete(parameter)
-        ]
+        outputs = [self._values[name] for name in self._flow.outputs]
+        for value in outputs:
+            self.keep(value)
         network = Network(
             layers=tuple(self._layers),
             links=tuple(self._links),
             parameters=self.graph.parameters,
-            kept=tuple(kept),
-            outputs=tuple(self._values[name].view for name in self._outputs),
+            outputs=tuple(value.view for value in outputs),
             view=self._view,
             source=self.graph.source,
         )
@@ -445,21 +349,7 @@ class Building:
             raise UnsupportedOperation(
                 "The model holds no layer with learned links, so there is nothing to ingest."
             )
-        for index in kept:
-            parameter = self.graph.parameters[index]
-            if parameter.size > MOST_KEPT:
-                raise UnsupportedOperation(
-                    f"The tensor {parameter.name!r} ({parameter.size:,} values) takes no part in "
-                    "the model's output or only with some of its values, and Weightome drops no "
-                    "tensor: remove it from the model first."
-                )
-        return network
-
-    def _complete(self, parameter: Parameter) -> bool:
-        if parameter.name not in self._held:
-            return False
-        held = self._held[parameter.name]
-        return held is None or bool(held.all())
+        return replace(network, kept=self.tensors.kept())
 
 
 Family: TypeAlias = Callable[[Operation, Building], None]

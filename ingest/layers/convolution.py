@@ -15,12 +15,12 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.inputs import IMAGE
-from ingest.layers.neurons import NONE, Neurons, ranks
+from ingest.layers.neurons import NONE, Neurons, all_different, ranks
+from ingest.layers.values import Value
 from ingest.network import LinkBlock
 from ingest.operations import Operation
-from store.errors import ShapeMismatch
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Geometry:
         """
         # A transposed convolution is one in which sources and targets change their parts.
         wide, narrow = (targets, sources) if self.transposed else (sources, targets)
-        padded = np.pad(wide, ((0, 0), *self._padding(wide, narrow)), constant_values=NONE)
+        padded = _padded(wide, self._padding(wide, narrow))
         flat = narrow.reshape(narrow.shape[0], -1)
         for place in product(*map(range, self.kernel)):
             window = tuple(
@@ -102,6 +102,13 @@ class Geometry:
         return pairs
 
 
+def _padded(neurons: Neurons, pairs: list[tuple[int, int]]) -> Neurons:
+    """With no neurons around it; a negative number before an axis cuts it."""
+    cut = tuple(slice(max(0, -before), None) for before, _ in pairs)
+    whole = [(0, 0), *((max(0, before), after) for before, after in pairs)]
+    return np.pad(neurons[(slice(None), *cut)], whole, constant_values=NONE)
+
+
 def conv(operation: Operation, building: Building) -> None:
     """A layer of feature maps."""
     weight, bias = operation.parameters["weight"], operation.parameters.get("bias")
@@ -113,18 +120,6 @@ def conv(operation: Operation, building: Building) -> None:
     keras = layout in ("depthwise", "source_target") and operation.kind == "conv"
     kernel = weight.shape[:places] if keras else weight.shape[2:]
     targets = operation.shape[0]
-    if len(given.shape) != places + 1 or weight.size != _scalars(
-        given.shape[0], targets, groups, kernel
-    ):
-        raise ShapeMismatch(
-            f"The kernel {weight.name!r} {weight.shape} of layer {operation.name!r} does not fit "
-            f"its {given.shape[0]} channels in {groups} groups, or the shape {given.shape}."
-        )
-    if bias is not None and prod(bias.shape) != targets:
-        raise ShapeMismatch(
-            f"The bias {bias.name!r} has the shape {bias.shape}, but layer {operation.name!r} has "
-            f"{targets} channels."
-        )
     if not (building.unrolled and (given.neurons < 0).any()):
         given = building.standing_along(operation, given, (0,))
     geometry = Geometry.of(operation, kernel)
@@ -149,23 +144,16 @@ def conv(operation: Operation, building: Building) -> None:
         coordinates=IMAGE.get(len(operation.shape), ()),
     )
     if bias is not None:
-        positions = building.position(bias) + np.arange(targets)
+        positions = building.tensors.position(bias) + np.arange(targets)
         building.add_scalars(placed, "bias", positions.reshape(-1, *(1,) * places))
     if building.unrolled:
         _link_unrolled(operation, building, given, placed, geometry)
     else:
-        building.hold(weight)
+        building.tensors.hold(weight)
         building.link(
             placed, weight.size, lambda: _shared(operation, building, given, placed, kernel)
         )
     building.give(operation, placed)
-
-
-def _scalars(sources: int, targets: int, groups: int, kernel: tuple[int, ...]) -> int:
-    """How many the kernel must have; -1 where the groups do not divide the channels."""
-    if groups < 1 or sources % groups or targets % groups:
-        return -1
-    return sources // groups * targets * prod(kernel)
 
 
 def _kernel(operation: Operation, building: Building, sources: int) -> Kernel:
@@ -173,7 +161,7 @@ def _kernel(operation: Operation, building: Building, sources: int) -> Kernel:
     groups = int(operation.attributes.get("groups", 1))
     targets = operation.shape[0]
     values = np.asarray(weight.array(), dtype=np.float64)
-    params = building.position(weight) + np.arange(weight.size).reshape(weight.shape)
+    params = building.tensors.position(weight) + np.arange(weight.size).reshape(weight.shape)
     each, own = targets // groups, sources // groups
 
     def ordered(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -224,24 +212,35 @@ def _link_unrolled(
     weight = operation.parameters["weight"]
     groups = int(operation.attributes.get("groups", 1))
     own, each = given.shape[0] // groups, placed.shape[0] // groups
-    entries = _kernel(operation, building, given.shape[0]).params - building.position(weight)
+    first = building.tensors.position(weight)
+    entries = _kernel(operation, building, given.shape[0]).params - first
     count = 0
     for place, (source, target) in enumerate(geometry.joined(given.neurons, placed.neurons)):
         for group in range(groups):
-            # float64 counts exactly, and its matrix product is fast.
-            there = (source[group * own : (group + 1) * own] >= 0).astype(np.float64)
-            into = (target[group * each : (group + 1) * each] >= 0).astype(np.float64)
-            uses = into @ there.T
+            there = source[group * own : (group + 1) * own] >= 0
+            into = target[group * each : (group + 1) * each] >= 0
+            uses = _together(into, there)
             count += int(uses.sum())
-            building.hold(weight, entries[group, :, :, place][uses > 0])
+            building.tensors.hold(weight, entries[group, :, :, place][uses > 0])
     building.link(placed, count, lambda: _unrolled(operation, building, given, placed, geometry))
+
+
+def _together(into: NDArray[np.bool_], there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """At how many places each row of the one and each row of the other are both true."""
+    if into.all():
+        return np.broadcast_to(np.count_nonzero(there, axis=1), (len(into), len(there)))
+    if there.all():
+        return np.broadcast_to(np.count_nonzero(into, axis=1)[:, None], (len(into), len(there)))
+    # float64 counts exactly, and its matrix product is fast.
+    return (into.astype(np.float64) @ there.T.astype(np.float64)).astype(np.int64)
 
 
 def _unrolled(
     operation: Operation, building: Building, given: Value, placed: Value, geometry: Geometry
 ) -> Iterator[LinkBlock]:
     found = _kernel(operation, building, given.shape[0])
-    groups, each, own, _ = found.values.shape
+    groups, each, own, places = found.values.shape
+    apart = _channel_ranks(given.neurons)
     for place, (source, target) in enumerate(geometry.joined(given.neurons, placed.neurons)):
         for group, number in product(range(groups), range(each)):
             from_ = source[group * own : (group + 1) * own]
@@ -250,7 +249,20 @@ def _unrolled(
             if there.any():
                 weights = np.broadcast_to(found.values[group, number, :, place, None], from_.shape)
                 params = np.broadcast_to(found.params[group, number, :, place, None], from_.shape)
-                yield LinkBlock(from_[there], into[there], weights[there], params[there])
+                position = None
+                if apart is not None:
+                    rank = apart[group * own : (group + 1) * own, None]
+                    position = np.broadcast_to(rank * places + place, from_.shape)[there]
+                yield LinkBlock(from_[there], into[there], weights[there], params[there], position)
+
+
+def _channel_ranks(neurons: Neurons) -> Neurons | None:
+    """Tells channels apart that have neurons in common; None if no neuron stands at two places."""
+    if all_different(neurons):
+        return None
+    channels = [np.unique(channel[channel >= 0]) for channel in neurons]
+    disjoint = all_different(np.concatenate(channels))
+    return np.zeros(len(channels), np.int64) if disjoint else np.arange(len(channels))
 
 
 FAMILY: Families = {"conv": conv, "conv_transposed": conv}

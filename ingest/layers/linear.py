@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
 import numpy as np
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.inputs import SEQUENCE
 from ingest.layers.neurons import Neurons, ranks
+from ingest.layers.values import Value
 from ingest.network import LinkBlock
 from ingest.operations import Operation, Parameter
-from store.errors import ShapeMismatch
 
 # Links of one block, about: 16 MB of arrays.
 BLOCK = 1 << 18
@@ -23,37 +22,20 @@ def linear(operation: Operation, building: Building) -> None:
     weight = operation.parameters["weight"]
     bias = operation.parameters.get("bias")
     target_first = operation.attributes["layout"] == "target_source"
-    if len(weight.shape) != 2:
-        raise ShapeMismatch(
-            f"The weight {weight.name!r} of layer {operation.name!r} has the shape "
-            f"{weight.shape}, which is not a matrix."
-        )
-    targets, sources = weight.shape if target_first else weight.shape[::-1]
+    targets = operation.shape[-1]
     given = building.source(operation)
-    if given.shape[-1:] != (sources,):
-        before = building.layer(building.last_layer(given))
-        raise ShapeMismatch(
-            f"The weight {weight.name!r} {weight.shape} takes {sources} values, but layer "
-            f"{before.name!r} before it has {given.shape[-1] if given.shape else 1} neurons."
-        )
-    if bias is not None and prod(bias.shape) != targets:
-        raise ShapeMismatch(
-            f"The bias {bias.name!r} has the shape {bias.shape}, but {weight.name!r} "
-            f"{weight.shape} has {targets} outputs."
-        )
     last = len(given.shape) - 1
     source = building.standing_along(operation, given, (last,))
-    shape = (*given.shape[:-1], targets)
     placed = building.place(
         operation.name,
         "linear",
-        shape,
+        operation.shape,
         (last,),
         takes=[source],
-        coordinates=SEQUENCE.get(len(shape), ()),
+        coordinates=SEQUENCE.get(len(operation.shape), ()),
     )
     if bias is not None:
-        building.add_scalars(placed, "bias", building.position(bias) + np.arange(targets))
+        building.add_scalars(placed, "bias", building.tensors.position(bias) + np.arange(targets))
     if all(building.layer(i).kind == "attention" for i in building.holders(source.neurons)):
         building.change(building.layer_of(placed), roles=("o",) * building.size(placed))
     matrix(building, source, placed, weight, target_first)
@@ -75,7 +57,7 @@ def matrix(
     if whole is not None and building.whole_layer(targets) is not None:
         building.link_all(whole, building.layer_of(target), weight, target_first)
         return
-    building.hold(weight)
+    building.tensors.hold(weight)
     count = sources.shape[0] * weight.size
     building.link(target, count, lambda: blocks(sources, targets, weight, building, target_first))
 
@@ -88,7 +70,7 @@ def blocks(
     target_first: bool,
 ) -> Iterator[LinkBlock]:
     """Links of a matrix at one or more positions, both given as positions x neurons."""
-    first = building.position(weight)
+    first = building.tensors.position(weight)
     values = np.asarray(weight.array(), dtype=np.float64)
     params = first + np.arange(weight.size).reshape(weight.shape)
     if not target_first:
@@ -112,17 +94,11 @@ def embedding(operation: Operation, building: Building) -> None:
     """A table that integers are looked up in: a matrix from one-hot neurons."""
     weight = operation.parameters["weight"]
     given = building.source(operation)
-    vocabulary, features = weight.shape
-    if operation.shape != (*given.shape, features):
-        raise ShapeMismatch(
-            f"The table {weight.name!r} {weight.shape} of layer {operation.name!r} cannot give "
-            f"the shape {operation.shape}."
-        )
     last = len(given.shape)
     one_hot = building.place(
         building.fresh(f"{operation.name}.one_hot"),
         "one_hot",
-        (*given.shape, vocabulary),
+        (*given.shape, weight.shape[0]),
         (last,),
         takes=[given],
     )

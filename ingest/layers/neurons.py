@@ -6,6 +6,8 @@ where no neuron is (padding, constants). In a shared view one neuron stands at m
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,23 +75,26 @@ def pairs(
     Returns
     -------
     sources, targets, weights
-        Flat, ordered by target and source.
+        Flat.
 
     Example
     -------
     >>> pairs(np.array([[0, 0], [1, 1]]), np.array([[2], [2]]), 0.25)
-    (array([0, 1]), array([2, 2]), array([0.5, 0.5]))
+    (array([0, 1]), array([2, 2]), array([0.25, 0.25]))
     """
     one, other, factor = np.broadcast_arrays(sources, targets, np.asarray(weights, np.float64))
-    times = 1
-    for axis in range(one.ndim):
-        # Axes along which nothing differs only multiply what stands there.
-        if not any(array.strides[axis] for array in (one, other, factor)):
-            times *= one.shape[axis]
-            one, other, factor = (array.take([0], axis=axis) for array in (one, other, factor))
+    # Axes along which nothing differs only multiply what stands there.
+    spread = [axis for axis in range(one.ndim) if not (one.strides[axis] or other.strides[axis]
+                                                       or factor.strides[axis])]  # fmt: skip
+    times = prod(one.shape[axis] for axis in spread)
+    cut = tuple(slice(0, 1) if axis in spread else slice(None) for axis in range(one.ndim))
+    one, other, factor = one[cut], other[cut], factor[cut]
     there = one.ravel() >= 0
     source, target = one.ravel()[there], other.ravel()[there]
     weight = factor.ravel()[there] * times
+    if _told_apart(one, other):
+        # Each entry is a pair of its own, which spares the search: there can be very many.
+        return source, target, weight / (targets.size // _once(targets).size)
     width = int(source.max(initial=0)) + 1
     code, inverse = np.unique(target * width + source, return_inverse=True)
     summed = np.bincount(inverse, weight, minlength=code.size)
@@ -97,3 +102,34 @@ def pairs(
     # How often each target stands there, of all its positions.
     numbers, counts = np.unique(targets, return_counts=True)
     return code % width, found, summed / counts[np.searchsorted(numbers, found)]
+
+
+def _told_apart(sources: Neurons, targets: Neurons) -> bool:
+    """Whether each entry of two arrays of one shape is another pair, as their strides show it."""
+    if any(
+        size > 1 and not (sources.strides[axis] or targets.strides[axis])
+        for axis, size in enumerate(sources.shape)
+    ):
+        return False
+    return all_different(_once(sources)) and all_different(_once(targets))
+
+
+def all_different(neurons: Neurons) -> bool:
+    """Whether no neuron stands at two places.
+
+    Example
+    -------
+    >>> all_different(np.array([3, -1, 4, -1])), all_different(np.array([3, 4, 3]))
+    (True, False)
+    """
+    there = neurons[neurons >= 0]
+    if (there[1:] > there[:-1]).all():
+        return True
+    # Faster than np.unique, which is slow on numbers that follow each other.
+    ordered = np.sort(there)
+    return bool((ordered[1:] != ordered[:-1]).all())
+
+
+def _once(neurons: Neurons) -> Neurons:
+    """Without the axes along which an array was only spread out."""
+    return neurons[tuple(slice(None) if stride else slice(0, 1) for stride in neurons.strides)]

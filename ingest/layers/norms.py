@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.neurons import varying
+from ingest.layers.values import Value
 from ingest.network import LinkBlock
 from ingest.operations import Operation, Parameter
 
@@ -61,9 +62,11 @@ def one_to_one(
     def links() -> list[LinkBlock]:
         sources, targets, params = blocks()
         values = np.asarray(weight.array(), dtype=np.float64).reshape(-1)
-        return [LinkBlock(sources, targets, values[params - building.position(weight)], params)]
+        return [
+            LinkBlock(sources, targets, values[params - building.tensors.position(weight)], params)
+        ]
 
-    building.hold(weight, blocks()[2] - building.position(weight))
+    building.tensors.hold(weight, blocks()[2] - building.tensors.position(weight))
     building.link(placed, building.size(placed), lambda: iter(links()))
 
 
@@ -71,14 +74,16 @@ def _positions(
     operation: Operation, building: Building, tensor: Parameter, dimensions: int
 ) -> NDArray[np.int64]:
     """Where a tensor's values lie in the parameter vector, in a shape that broadcasts."""
-    flat = building.position(tensor) + np.arange(tensor.size)
+    flat = building.tensors.position(tensor) + np.arange(tensor.size)
     axes = operation.attributes.get("axes")
     if axes is not None:
-        return flat.reshape(
-            tuple(
+        # The tensor's axes stand in the order in which the operation names them.
+        ordered = flat.reshape([operation.shape[axis] for axis in axes]).transpose(np.argsort(axes))
+        return ordered.reshape(
+            [
                 operation.shape[axis] if axis - dimensions in axes else 1
                 for axis in range(dimensions)
-            )
+            ]
         )
     # Of the channels, which come first unless the operation says where they are.
     channel = operation.attributes.get("axis", -dimensions) % dimensions

@@ -6,10 +6,11 @@ from math import prod
 
 import numpy as np
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.convolution import Geometry
 from ingest.layers.inputs import IMAGE
 from ingest.layers.neurons import varying
+from ingest.layers.values import Value
 from ingest.operations import Operation
 
 

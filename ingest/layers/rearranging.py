@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.neurons import NONE, varying
+from ingest.layers.values import Value
 from ingest.operations import Operation
 from store import views
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.layers.building import Building, Families, Value
+from ingest.layers.building import Building, Families
 from ingest.layers.inputs import SEQUENCE
 from ingest.layers.neurons import NONE, Neurons, ranks
+from ingest.layers.values import Value
 from ingest.network import LinkBlock
 from ingest.operations import Operation, Parameter
 from store.errors import ShapeMismatch
@@ -31,7 +32,9 @@ def recurrent(operation: Operation, building: Building) -> None:
     given = building.standing_along(operation, building.source(operation), (1,))
     steps, hidden = operation.shape
     many = _GATES[kind] * hidden
-    initial = [building.source(operation, number) for number in range(1, len(operation.inputs))]
+    initial = [
+        _start(operation, building, given, number) for number in range(1, len(operation.inputs))
+    ]
     matrices = {
         "weight_ih": _matrix(operation, "weight_ih", many, given.shape[1]),
         "weight_hh": _matrix(operation, "weight_hh", many, hidden),
@@ -67,6 +70,17 @@ def recurrent(operation: Operation, building: Building) -> None:
     layer = building.layer(index)
     building.change(index, recurrent_sources=(*layer.recurrent_sources, building.layer_of(out)))
     building.give(operation, out)
+
+
+def _start(operation: Operation, building: Building, given: Value, number: int) -> Value:
+    """Neurons of the states before the first step, which are none of the sequence's own.
+
+    A link from one of these would not tell which of the two matrices it belongs to.
+    """
+    value = building.standing_along(operation, building.source(operation, number), (0,))
+    if building.unrolled and np.isin(value.neurons, given.neurons).any():
+        return building.copy(operation.name, value)
+    return value
 
 
 def _states(
@@ -107,10 +121,12 @@ def _states(
     cell = layer(
         building.fresh(f"{operation.name}.cell"), "lstm_cell", [into, *initial[1:]], "ifg", first[1]
     )
-    building.remember(f"{operation.name} cells", cell)
+    building.remember_cells(operation, cell)
+    # In an unrolled view the first states are linked to the first gates, and to nothing else.
+    start = [] if building.unrolled else initial[:1]
     placed = building.place(
-        operation.name, "lstm", operation.shape, (1,), takes=[cell, into], attributes=kept,
-        coordinates=SEQUENCE[2],
+        operation.name, "lstm", operation.shape, (1,), takes=[cell, into, *start],
+        attributes=kept, coordinates=SEQUENCE[2],
     )  # fmt: skip
     building.wire(placed, parts["o"], placed.neurons)
     building.wire(placed, cell.neurons, placed.neurons)
@@ -152,7 +168,7 @@ def _biases(operation: Operation, building: Building, many: int) -> dict[str, ND
         if role not in operation.parameters:
             continue
         tensor = operation.parameters[role]
-        flat = building.position(tensor) + np.arange(tensor.size).reshape(tensor.shape)
+        flat = building.tensors.position(tensor) + np.arange(tensor.size).reshape(tensor.shape)
         direction = operation.attributes.get("direction_index")
         if direction is not None:
             flat = flat[direction]
@@ -212,8 +228,8 @@ def _link(
     tensor, entries = matrix
     if not steps:
         return
-    building.hold(tensor, entries.reshape(-1))
-    first = building.position(tensor)
+    building.tensors.hold(tensor, entries.reshape(-1))
+    first = building.tensors.position(tensor)
 
     def links() -> Iterator[LinkBlock]:
         values = np.asarray(tensor.array(), dtype=np.float64).reshape(-1)[entries]
@@ -233,7 +249,13 @@ def _link(
 
 def cell(operation: Operation, building: Building) -> None:
     """The cell states of an LSTM that was built before."""
-    building.give(operation, building.remembered(f"{operation.inputs[0]} cells"))
+    states = building.cells(operation.inputs[0])
+    if states is None:
+        raise ShapeMismatch(
+            f"Layer {operation.name!r} gives the cell states of {operation.inputs[0]!r}, which is "
+            "no LSTM."
+        )
+    building.give(operation, states)
 
 
 FAMILY: Families = {**dict.fromkeys(("rnn", "lstm", "gru"), recurrent), "lstm_cell": cell}

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ingest.layers.activation import PLAIN
 from ingest.operations import OperationGraph
-from ingest.readers.huggingface import has_config
+from ingest.readers.huggingface.checkpoint import has_config
 from ingest.readers.keras_zip import is_keras
-from ingest.readers.onnx_wire import is_onnx
+from ingest.readers.onnx.wire import is_onnx
 from ingest.readers.pt2 import is_archive
 from store.errors import InvalidArgument, UnreadableModel
 
@@ -133,7 +133,7 @@ def _reader(path: Path) -> Reader:
 def _format(path: Path) -> tuple[str, str]:
     """Module and function that read the file: by its first bytes, else by its name."""
     if has_config(path):
-        return "huggingface", "read_pretrained"
+        return "huggingface.checkpoint", "read_pretrained"
     head = _head(path)
     suffix = path.suffix.lower()
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -150,7 +150,7 @@ def _format(path: Path) -> tuple[str, str]:
     if head[:2] in _PICKLES or suffix in {".pt", ".pth", ".ckpt"}:
         return "state_dict", "read_state_dict"
     if is_onnx(path):
-        return "onnx_file", "read_onnx"
+        return "onnx.file", "read_onnx"
     if suffix == ".safetensors":
         return "safetensors", "read_safetensors"
     if suffix in {".h5", ".hdf5"}:

@@ -132,10 +132,10 @@ def _parameter(tensor: dict[str, Any], content: NDArray[np.uint8], path: Path) -
     # What was never stored has no place, and would read as zeros.
     if (offset is None and prod(shape)) or end > content.size:
         raise damaged(path, f"the data of {place!r} is missing")
-    return Parameter(place, shape, dtype, reading(content[offset or 0 : end], stored, shape))
+    return Parameter(place, shape, dtype, _reading(content[offset or 0 : end], stored, shape))
 
 
-def reading(
+def _reading(
     content: NDArray[np.uint8], stored: str, shape: tuple[int, ...]
 ) -> Callable[[int, int], NDArray[Any]]:
     """A reader of a tensor's entries along its first axis; integers come as int64."""

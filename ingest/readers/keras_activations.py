@@ -82,7 +82,8 @@ def by_layer(class_name: str, config: Mapping[str, Any], *, keras_2: bool) -> Ac
         case "Softmax":
             axis = config.get("axis", -1)
             # Keras 3 writes one axis as a list.
-            return "softmax", {"axis": axis[0] if isinstance(axis, list) and axis else axis}
+            one = isinstance(axis, list) and len(axis) == 1
+            return "softmax", {"axis": axis[0] if one else axis}
     return None
 
 

@@ -24,8 +24,6 @@ def attention(step: Step) -> Value:
         raise step.refused(f" over the axes {reason(step.config['attention_axes'])}")
     heads, size = step.whole("num_heads"), step.whole("key_dim")
     wide = size if step.config.get("value_dim") is None else step.whole("value_dim")
-    if min(heads, size, wide) < 1:
-        raise step.misfit(f"cannot have {heads} heads of {size} and {wide} values")
     operations = step.operations
     parts = [
         _heads(step, role, one, heads, width)
@@ -80,7 +78,7 @@ def _targets(step: Step, query: Value) -> int:
     if told is None:
         return query.shape[1]
     sizes = told if isinstance(told, list) else [told]
-    if len(sizes) != 1 or type(sizes[0]) is not int:
+    if len(sizes) != 1 or type(sizes[0]) is not int or sizes[0] < 1:
         raise step.refused(f" with the output_shape {reason(told)}")
     return int(sizes[0])
 

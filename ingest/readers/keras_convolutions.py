@@ -139,7 +139,7 @@ def convolution(step: Step) -> Value:
     channels = Channels.of(step, value, spatial)
     windows = Windows.of(step, channels.spatial, "kernel_size")
     groups, targets = step.whole("groups", 1), step.whole("filters")
-    if groups < 1 or channels.count % groups or targets % groups:
+    if channels.count % groups or targets % groups:
         raise step.misfit(
             f"cannot part {channels.count} channels, or {targets} filters, into {groups} groups"
         )

@@ -141,9 +141,9 @@ def _input_shape(
     """Shape of one sample: as the model tells it, else as asked, else as the first matrix takes."""
     whole = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
     if whole is None and asked is None:
-        kernels = (weights.get((one.name,), {}).get("kernel") for one in model.layers)
-        kernel = next((kernel for kernel in kernels if kernel is not None), None)
-        if kernel is None or len(kernel.shape) != 2:
+        first = next((one for one in model.layers if weights.get((one.name,))), None)
+        kernel = None if first is None else weights[(first.name,)].get("kernel")
+        if first is None or first.class_name != "Dense" or kernel is None or not kernel.shape:
             raise InvalidArgument(
                 f"The model in {path.name!r} does not tell the shape of its input: pass "
                 "input_shape, without the batch axis."

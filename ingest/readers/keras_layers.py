@@ -201,7 +201,7 @@ def group_normalization(step: Step) -> Value:
     value = step.only()
     place, rank = _place(step, value), len(value.shape)
     channels = value.shape[place]
-    groups = step.whole("groups", 32)
+    groups = step.whole("groups", 32, -1)
     groups = channels if groups == -1 else groups
     if groups < 1 or channels % groups:
         raise step.misfit(f"cannot part {channels} channels into {groups} groups")

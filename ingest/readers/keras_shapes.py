@@ -79,7 +79,7 @@ def permute(step: Step) -> Value:
 def repeat_vector(step: Step) -> Value:
     """One vector at several steps."""
     value, times = step.only(), step.whole("n")
-    if len(value.shape) != 1 or times < 1:
+    if len(value.shape) != 1:
         raise step.misfit(f"cannot repeat the shape {value.shape} {times} times")
     features = value.shape[0]
     given = step.operations.in_order(value, step.name)

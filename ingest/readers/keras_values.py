@@ -14,6 +14,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from numpy.typing import NDArray
+
 from ingest.operations import Operation, Parameter
 from ingest.readers.keras_calls import Call
 from ingest.readers.keras_config import Layer
@@ -171,10 +173,10 @@ class Step:
             raise self.refused(f" of {count} inputs")
         return self.inputs[0]
 
-    def whole(self, key: str, default: int | None = None) -> int:
+    def whole(self, key: str, default: int | None = None, least: int = 1) -> int:
         """A whole number of the config."""
         value = self.config.get(key, default)
-        if type(value) is not int:
+        if type(value) is not int or value < least:
             raise self.refused(f" with the {key} {reason(value)!r}")
         return value
 
@@ -281,22 +283,21 @@ class Step:
 
 
 def reshaped(parameter: Parameter, shape: Shape) -> Parameter:
-    """The same entries in the same order under another shape; nothing is copied.
+    """The same entries in the same order under another shape of as many; nothing is copied.
 
-    Raises
-    ------
-    ValueError
-        If the shape has another number of entries, or rows would be cut.
+    Example
+    -------
+    >>> import numpy as np
+    >>> matrix = reshaped(Parameter.of("kernel", np.arange(12.0).reshape(2, 3, 2)), (4, 3))
+    >>> matrix.read(1, 2)
+    array([[3., 4., 5.]])
     """
-    if prod(shape) != parameter.size:
-        raise ValueError(f"{parameter.shape} is not {shape}")
-    array, row = parameter.read, prod(shape[1:])
-    below = prod(parameter.shape[1:])
+    whole, row, row_below = parameter.read, prod(shape[1:]), prod(parameter.shape[1:])
 
-    def read(start: int, stop: int) -> Any:
-        first, last = start * row // below, -(-stop * row // below)
-        flat = array(first, last).reshape(-1)
-        begin = start * row - first * below
-        return flat[begin : begin + (stop - start) * row].reshape(stop - start, *shape[1:])
+    def read(start: int, stop: int) -> NDArray[Any]:
+        first, last = start * row // row_below, -(-stop * row // row_below)
+        begin = start * row - first * row_below
+        flat = whole(first, last).reshape(-1)[begin : begin + (stop - start) * row]
+        return flat.reshape(stop - start, *shape[1:])
 
     return Parameter(parameter.name, shape, parameter.dtype, read, parameter.aliases)

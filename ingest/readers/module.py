@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ingest.operations import OperationGraph, Parameter
-from ingest.readers.aten import Program, graph_of
-from ingest.readers.aten_traced import PLACEHOLDER, traced_calls
-from ingest.readers.calls import Call
+from ingest.readers.aten.calls import Call
+from ingest.readers.aten.table import Program, graph_of
+from ingest.readers.aten.traced import PLACEHOLDER, traced_calls
 from ingest.readers.torch_tensors import check_floats, parameters
 from ingest.readers.wording import reason
 from store.errors import InvalidArgument, UnsupportedOperation

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.operations import OperationGraph, Parameter
-from ingest.readers.aten import graph_of
-from ingest.readers.aten_archived import TYPES, archived_program, whole
+from ingest.readers.aten.archived import TYPES, archived_program, whole
+from ingest.readers.aten.table import graph_of
 from ingest.readers.mapped import BFLOAT16, itemsize, rows
 from ingest.readers.wording import FLOATS, check_tensor, damaged
 from store import schema

@@ -71,9 +71,7 @@ def archive(files: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -
     return buffer.getvalue()
 
 
-def graph(
-    shape: tuple[str | int, ...] = ("batch", 3), *, opset: int = 17, **second: str
-) -> bytes:
+def graph(shape: tuple[str | int, ...] = ("batch", 3), *, opset: int = 17, **second: str) -> bytes:
     """An ONNX file of a matrix and one further node."""
     weight = numpy_helper.from_array(np.ones((3, 2), np.float32), "w")
     nodes = [

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from ingest.check import check_finite
 from ingest.estimate import estimate
 from ingest.layers.build import build
-from ingest.layers.building import MOST_KEPT
+from ingest.layers.building import LONGEST_VIEW
+from ingest.layers.tensors import MOST_KEPT
 from ingest.network import DenseLinks, Layer, LinkBlock, Network, SparseLinks
 from ingest.operations import Operation, OperationGraph, Parameter
+from store import views
 from store.errors import InvalidArgument, ShapeMismatch, UnsupportedOperation
 from tests.graphs import GRAPHS, Graph
 
@@ -136,7 +141,7 @@ def test_a_kernel_element_that_only_sees_padding_is_kept() -> None:
     ],
 )
 def test_neurons_of_an_input_stand_where_its_first_reader_tells_them_apart(
-    shape: tuple[int, ...], kind: str, attributes: dict[str, object], axes: tuple[int, ...]
+    shape: tuple[int, ...], kind: str, attributes: dict[str, Any], axes: tuple[int, ...]
 ) -> None:
     g = Graph()
     x = g.add("input", shape, name="input")
@@ -291,3 +296,103 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     wrong = Operation("fc", "identity", (x,), (5,))
     with pytest.raises(ShapeMismatch, match="gives the shape"):
         build(OperationGraph((*g.operations, wrong), (), "test"))
+
+
+def integers(g: Graph, name: str, values: list[Any]) -> str:
+    """A constant of integers (or of floats that no link can hold) as an operand."""
+    tensor = Parameter.of(name, np.array(values))
+    g.parameters.append(tensor)
+    g.operations.append(Operation(name, "parameter", (), tensor.shape, {"value": tensor}))
+    return name
+
+
+@pytest.mark.parametrize("values", [[2, 0, 1], [0.0, -np.inf, 1.0]])
+def test_neurons_hold_no_integers_and_no_infinities(values: list[Any]) -> None:
+    g = Graph()
+    x = g.add("input", (3,), name="input")
+    both = g.add("concat", (6,), x, integers(g, "given", values), axis=-1)
+    g.linear(both, 2)
+    network = build(g.done())
+    (constant,) = (each for each in network.layers if each.kind == "constant")
+    assert (constant.takes, constant.bias) == ((("parameter", 0),), None)
+    assert network.kept == (0,)
+    check_finite(network)
+
+
+def test_a_constant_output_is_kept() -> None:
+    g = Graph()
+    y = g.linear(g.add("input", (2,), name="input"), 2)
+    network = build(g.done(y, integers(g, "given", [1, 2])))
+    assert network.outputs == (("layer", 1), ("parameter", 2))
+    assert network.kept == (2,)
+
+
+def test_a_long_view_of_a_constant_becomes_neurons() -> None:
+    g = Graph()
+    x = g.add("input", (4,), name="input")
+    one = g.add("parameter", (2,), tensors={"value": (2,)}, name="one")
+    for _ in range(LONGEST_VIEW // 2 + 1):
+        one = g.add("take", (2,), one, axis=-1, indices=(1, 0))
+        one = g.add("pad", (4,), one, padding=((1, 1),), mode="replicate")
+        one = g.add("slice", (2,), one, axis=-1, start=1, stop=3, step=1)
+    g.linear(g.add("maximum", (2,), g.linear(x, 2), one), 2)
+    network = build(g.done())
+    assert "parameter" in [each.kind for each in network.layers]
+    assert max(views.size(view) for each in network.layers for view in each.takes) <= LONGEST_VIEW
+
+
+def test_links_of_an_unrolled_convolution_with_the_same_ends_are_told_apart() -> None:
+    g = Graph()
+    x = g.add("input", (2, 2), name="input")
+    p = g.add("pad", (2, 4), x, padding=((0, 0), (1, 1)), mode="replicate")
+    c = g.add(
+        "conv", (1, 2), p, tensors={"weight": (1, 2, 3)}, stride=(1,), dilation=(1,),
+        padding=((0, 0),), groups=1, layout="target_source",
+    )  # fmt: skip
+    ends = [
+        end
+        for block in links(build(g.done(), "unrolled"), c)
+        for end in zip(block.sources, block.targets, np.asarray(block.positions), strict=True)
+    ]
+    assert len({*ends}) == len(ends) == 12
+    assert {position for _, _, position in ends} == {0, 1, 2}
+
+
+def test_states_that_are_part_of_the_sequence_are_copied_where_links_would_be_confused() -> None:
+    g = Graph()
+    x = g.add("input", (3, 2), name="input")
+    first = g.add("slice", (1, 2), x, axis=-2, start=0, stop=1, step=1)
+    start = g.add("reshape", (2,), first)
+    g.add(
+        "rnn", (3, 2), x, start, tensors={"weight_ih": (2, 2), "weight_hh": (2, 2)},
+        layout="target_source", reverse=False, activation="tanh", name="rnn",
+    )  # fmt: skip
+    network = build(g.done(), "unrolled")
+    assert [each.name for each in network.layers] == ["input", "rnn.copy", "rnn"]
+    assert sum(block.count for block in links(network, "rnn")) == 3 * 4 + 3 * 4
+
+
+@pytest.mark.parametrize("view", ["shared", "unrolled"])
+def test_layers_are_fed_by_all_that_is_wired_into_them(view: str) -> None:
+    network = build(GRAPHS["with_states"](), view)
+    for one in network.layers:
+        index = network.layers.index(one)
+        blocks = links(network, one.name) + links(network, one.name, learned=False)
+        found = {
+            int(np.searchsorted(network.firsts, source, side="right"))
+            for block in blocks
+            for source in block.sources
+        }
+        fed = {index, *one.sources, *one.recurrent_sources}
+        assert {each - 1 for each in found} <= fed, one.name
+
+
+def test_a_computed_mask_is_wired_into_the_scores() -> None:
+    g = Graph()
+    x = g.add("input", (2, 3, 4), name="input")
+    mask = g.linear(g.linear(x, 5), 3, name="mask")
+    g.add("attention", (2, 3, 4), x, x, x, mask, scale=1.0, causal=False, name="attention")
+    network = build(g.done(), "unrolled")
+    wires = links(network, "attention.scores", learned=False)
+    positions = np.concatenate([np.asarray(block.positions) for block in wires])
+    assert np.count_nonzero(positions == 2) == 2 * 3 * 3

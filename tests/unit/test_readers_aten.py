@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ingest.readers.aten_layout import Factor, Role, batch_first, own, reshaped, shape_of
+from ingest.readers.aten.layout import Factor, Role, batch_first, own, reshaped, shape_of
 from ingest.readers.module import read_module
 from store.errors import UnsupportedOperation
 from tests.agreement import agreed, agreed_archive, compare, outputs

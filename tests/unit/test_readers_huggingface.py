@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ingest.operations import OperationGraph
-from ingest.readers.huggingface import read_pretrained
+from ingest.readers.huggingface.checkpoint import read_pretrained
 from tests import hf_checkpoints, hf_models
 from tests.hf_checkpoints import TINY
 from tests.interpreter import interpret
@@ -243,7 +243,7 @@ def test_no_torch_and_no_library_are_needed(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
         "from pathlib import Path\n"
-        "from ingest.readers.huggingface import read_pretrained\n"
+        "from ingest.readers.huggingface.checkpoint import read_pretrained\n"
         "graph = read_pretrained(Path(sys.argv[1]), None, None)\n"
         "print(sum(float(tensor.array().sum()) != 0 for tensor in graph.parameters))\n"
     )

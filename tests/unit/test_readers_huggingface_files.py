@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ingest.readers.huggingface import has_config, read_pretrained
+from ingest.readers.huggingface.checkpoint import has_config, read_pretrained
 from ingest.readers.safetensors_tensors import safetensors
 from store.errors import (
     InputError,

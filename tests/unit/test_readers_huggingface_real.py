@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ingest.readers.huggingface import has_config, read_pretrained
+from ingest.readers.huggingface.checkpoint import has_config, read_pretrained
 from tests.hf_models import BertBase
 from tests.interpreter import interpret
 

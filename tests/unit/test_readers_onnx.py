@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ingest.operations import Operation, OperationGraph, Parameter
-from ingest.readers.onnx_file import read_onnx
+from ingest.readers.onnx.file import read_onnx
 from tests.interpreter import interpret
 
 Array = NDArray[Any]

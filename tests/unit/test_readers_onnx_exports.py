@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ingest.readers.onnx_file import read_onnx
+from ingest.readers.onnx.file import read_onnx
 from store.errors import ShapeMismatch, UnsupportedOperation
 from tests.unit.test_readers_onnx import Array, agree, compare, model, node, read
 

@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ingest.readers.onnx_file import read_onnx
-from ingest.readers.onnx_wire import is_onnx, without_tensors
+from ingest.readers.onnx.file import read_onnx
+from ingest.readers.onnx.wire import is_onnx, without_tensors
 from store.errors import (
     InvalidArgument,
     InvalidName,

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, defs
 
-from ingest.readers.onnx_file import read_onnx
-from ingest.readers.onnx_wire import is_onnx
+from ingest.readers.onnx.file import read_onnx
+from ingest.readers.onnx.wire import is_onnx
 from store.errors import WeightomeError
 from tests.unit.test_readers_onnx import Array, array, model, node
 

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from ingest.operations import OperationGraph
-from ingest.readers.onnx_file import is_onnx, read_onnx
+from ingest.readers.onnx.file import is_onnx, read_onnx
 from store.errors import InvalidArgument, UnsupportedOperation
 from tests.interpreter import interpret
 from tests.unit.test_readers_onnx import Array, agree, runtime, separate

@@ -17,10 +17,10 @@ from torch import nn
 
 import ingest
 from ingest.network import DenseLinks, Network
-from ingest.readers.aten import TABLE
-from ingest.readers.aten_constants import FOLDED
-from ingest.readers.aten_defaults import DEFAULTS
-from ingest.readers.calls import GETITEM
+from ingest.readers.aten.calls import GETITEM
+from ingest.readers.aten.constants import FOLDED
+from ingest.readers.aten.defaults import DEFAULTS
+from ingest.readers.aten.table import TABLE
 from ingest.readers.module import read_module
 from ingest.readers.pt2 import read_pt2
 from store.errors import (

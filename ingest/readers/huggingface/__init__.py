@@ -1,0 +1,1 @@
+"""Hugging Face checkpoints -> operations: ``config.json`` tells which family builds them."""

@@ -1,0 +1,1 @@
+"""ONNX files -> operations: reading, shapes and folding, then one file per family of operators."""
