@@ -28,6 +28,7 @@ def test_runs_and_networks(database: Database, tiny: str) -> None:
         "layers": 3,
         "neurons": 7,
         "links": 12,
+        "wires": 0,
         "parameters": 17,
         "metrics": {"accuracy": 0.5},
     }
@@ -38,9 +39,9 @@ def test_runs_and_networks(database: Database, tiny: str) -> None:
 
 def test_layers(database: Database, tiny: str) -> None:
     assert catalogue.layers(database, tiny).rows == [
-        ["input", 0, "input", "identity", 2, [2], False, 0, []],
-        ["fc1", 1, "linear", "identity", 3, [3], True, 6, ["input"]],
-        ["fc2", 2, "linear", "identity", 2, [2], True, 6, ["fc1"]],
+        ["input", 0, "input", "identity", 2, [2], False, 0, 0, []],
+        ["fc1", 1, "linear", "identity", 3, [3], True, 6, 0, ["input"]],
+        ["fc2", 2, "linear", "identity", 2, [2], True, 6, 0, ["fc1"]],
     ]
 
 

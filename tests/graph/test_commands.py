@@ -163,7 +163,7 @@ def test_ingest_and_delete(weightome: Run, tmp_path: Path) -> None:
     assert json.loads(answer.stdout)["rows"][0][:4] == ["from a file", 3, 12, 32]
     try:
         networks = _json(weightome("networks", "--run", "files", "--format", "json"))
-        assert networks["rows"][0][9] == {"accuracy": 0.97}  # type: ignore[index]
+        assert networks["rows"][0][10] == {"accuracy": 0.97}  # type: ignore[index]
         strength = _json(weightome("strength", "from a file", "--format", "json"))
         received = [row[3] for row in strength["rows"][6:10]]  # type: ignore[index]
         expected = weights["a.weight"].astype(float).sum(axis=1).tolist()
