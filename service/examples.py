@@ -62,7 +62,7 @@ EXAMPLES = {
             catalogue.NETWORKS,
             [
                 [
-                    *("tiny", "tiny-run", 0, "shared", "test", 3, 7, 12, 17),
+                    *("tiny", "tiny-run", 0, "shared", "test", 3, 7, 12, 0, 17),
                     *({"accuracy": 0.5}, "2026-10-01T12:00:00Z"),
                 ]
             ],
@@ -74,9 +74,9 @@ EXAMPLES = {
         _answer(
             catalogue.LAYERS,
             [
-                ["input", 0, "input", "identity", 2, [2], False, 0, []],
-                ["fc1", 1, "linear", "identity", 3, [3], True, 6, ["input"]],
-                ["fc2", 2, "linear", "identity", 2, [2], True, 6, ["fc1"]],
+                ["input", 0, "input", "identity", 2, [2], False, 0, 0, []],
+                ["fc1", 1, "linear", "identity", 3, [3], True, 6, 0, ["input"]],
+                ["fc2", 2, "linear", "identity", 2, [2], True, 6, 0, ["fc1"]],
             ],
             network="tiny",
         ),
@@ -85,7 +85,11 @@ EXAMPLES = {
         "/v1/networks/tiny/layers/fc1/neurons",
         _answer(
             catalogue.NEURONS,
-            [[0, "2", 0.1, 2, 2], [1, "3", 0.2, 2, 2], [2, "4", 0.3, 2, 2]],
+            [
+                [0, "2", 0.1, None, None, [], 2, 2],
+                [1, "3", 0.2, None, None, [], 2, 2],
+                [2, "4", 0.3, None, None, [], 2, 2],
+            ],
             first=2,
             size=3,
         ),
