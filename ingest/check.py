@@ -49,11 +49,7 @@ def check_finite(network: Network) -> None:
                     f"{scalars.values[neuron]}."
                 )
     # Layers that share a tensor need it read once only.
-    dense = {
-        links.weights.name: links
-        for links in reversed(network.links)
-        if isinstance(links, DenseLinks)
-    }
+    dense = {links.weights.name: links for links in reversed(network.dense)}
     for block in dense.values():
         _check(block, network)
     kept = {network.parameters[index].name for index in network.kept}

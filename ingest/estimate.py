@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.network import DenseLinks, Network
+from ingest.network import Network
 from store.errors import InputError
 
 # Measured on Neo4j 2026.08.1, 4 M dense links: 34 bytes of a relationship, 41 of its properties,
@@ -57,7 +57,7 @@ def estimate(network: Network) -> Estimate:
     ...                  (DenseLinks(0, 1, weight, 0, True),), (weight,))).links
     6
     """
-    dense = sum(block.count for block in network.links if isinstance(block, DenseLinks))
+    dense = sum(block.count for block in network.dense)
     sparse = sum(block.count for block in network.links) - dense
     return Estimate(
         len(network.layers),

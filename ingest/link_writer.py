@@ -46,8 +46,7 @@ def write_links(
     """
     sums: dict[tuple[int, bool], LinkSums] = {}
     for block in network.links:
-        learned = isinstance(block, DenseLinks) or block.learned
-        of_layer = sums.setdefault((block.target, learned), LinkSums())
+        of_layer = sums.setdefault((block.target, block.learned), LinkSums())
         if isinstance(block, DenseLinks):
             _rectangles(database, block, network, first, workers, block_links, progress, of_layer)
         else:

@@ -128,6 +128,11 @@ class DenseLinks:
     target_first: bool
 
     @property
+    def learned(self) -> bool:
+        """True: they are ``LINK``, never ``WIRE``."""
+        return True
+
+    @property
     def sources(self) -> int:
         """Number of source neurons."""
         return self.weights.shape[1 if self.target_first else 0]
@@ -257,18 +262,12 @@ class Network:
     @property
     def link_count(self) -> int:
         """Number of learned links."""
-        return sum(
-            block.count for block in self.links if isinstance(block, DenseLinks) or block.learned
-        )
+        return sum(block.count for block in self.links if block.learned)
 
     @property
     def wire_count(self) -> int:
         """Number of fixed links."""
-        return sum(
-            block.count
-            for block in self.links
-            if isinstance(block, SparseLinks) and not block.learned
-        )
+        return sum(block.count for block in self.links if not block.learned)
 
     @property
     def firsts(self) -> tuple[int, ...]:

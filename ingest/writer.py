@@ -20,7 +20,7 @@ import numpy as np
 
 from ingest import lease, statements
 from ingest.link_writer import write_links
-from ingest.network import DenseLinks, Layer, Network
+from ingest.network import Layer, Network
 from ingest.removal import clean_up, discard, remove
 from ingest.verification import verify
 from store import schema, views
@@ -264,8 +264,7 @@ def _write_layers(database: Database, network: Network, identity: int, firsts: l
     offsets = accumulate((parameter.size for parameter in network.parameters), initial=0)
     links, wires = [0] * len(network.layers), [0] * len(network.layers)
     for block in network.links:
-        learned = isinstance(block, DenseLinks) or block.learned
-        (links if learned else wires)[block.target] += block.count
+        (links if block.learned else wires)[block.target] += block.count
     database.write(
         statements.WRITE_LAYERS,
         id=identity,
