@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.operations import Parameter
-from store.views import View
+from store import views
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Layer:
     axes: tuple[int, ...] | None = None
     activation: str = "identity"
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    takes: tuple[View, ...] = ()
+    takes: tuple[views.View, ...] = ()
     scalars: Mapping[str, Scalars] = field(default_factory=dict)
     sources: tuple[int, ...] = ()
     recurrent_sources: tuple[int, ...] = ()
@@ -98,11 +98,7 @@ class Layer:
 
     def neurons(self, first: int = 0) -> NDArray[np.int64]:
         """The neuron that each of its values belongs to, in its shape; numbered from `first`."""
-        sizes = tuple(
-            length if axis in self.neuron_axes else 1 for axis, length in enumerate(self.shape)
-        )
-        numbers = np.arange(first, first + self.size).reshape(sizes)
-        return np.broadcast_to(numbers, self.shape)
+        return views.neurons(self.shape, self.neuron_axes, first)
 
 
 @dataclass(frozen=True)
@@ -245,7 +241,7 @@ class Network:
     links: tuple[Links, ...]
     parameters: tuple[Parameter, ...]
     kept: tuple[int, ...] = ()
-    outputs: tuple[View, ...] = ()
+    outputs: tuple[views.View, ...] = ()
     view: str = "shared"
     source: str = ""
 

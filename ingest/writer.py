@@ -336,7 +336,7 @@ def _neuron_properties(layer: Layer, start: int, stop: int) -> list[dict[str, An
         columns["role"] = [role or None for role in layer.roles[start:stop]]
     if layer.heads is not None:
         columns["head"] = [None if head < 0 else head for head in layer.heads[start:stop]]
-    if layer.coordinates and len(layer.coordinates) == len(layer.neuron_axes) == len(layer.shape):
+    if layer.coordinates and len(layer.neuron_axes) == len(layer.shape):
         places = np.unravel_index(np.arange(start, stop), layer.shape)
         columns |= {
             name: along.tolist() for name, along in zip(layer.coordinates, places, strict=True)

@@ -133,7 +133,7 @@ class _Pass:
             layer = self._whole.layers[index]
             if kind == "parameter":
                 raise InvalidArgument(f"Layer {layer.place.name!r} takes a constant.")
-            return layer.neurons() + layer.place.first
+            return layer.neurons(layer.place.first)
 
         return views.evaluate(view, leaf, fill=-1)
 
@@ -189,12 +189,15 @@ class _Pass:
         leaves = {leaf for view in layer.takes for leaf in views.leaves(view)}
         sources = {leaf: self._values[leaf] for leaf in sorted(leaves)}
         of_layers = [(self._whole.layers[leaf], values) for leaf, values in sources.items()]
-        wires = layer_wires(self._database, layer.place)
         if not of_layers:
             return np.zeros((self._samples, *layer.shape))
         if layer.kind == "max_pool":
-            return summing.maxima(layer, wires, of_layers)
-        return summing.sums(layer, read.links, of_layers) + summing.sums(layer, wires, of_layers)
+            return summing.maxima(layer, layer_wires(self._database, layer.place), of_layers)
+        total = summing.sums(layer, read.links, of_layers)
+        if layer.wired:
+            wires = layer_wires(self._database, layer.place)
+            total = total + summing.sums(layer, wires, of_layers)
+        return total
 
     def _by_kind(self, layer: StoredLayer, read: LayerWeights) -> Array:
         inputs = [self.value(view) for view in layer.takes]
@@ -206,16 +209,13 @@ class _Pass:
                 return np.ones((self._samples, *layer.shape))
             case "copy" | "activation":
                 return inputs[0]
-            case "linear":
+            case "linear" | "embedding":
                 taken = self._ids(layer.takes[0])
                 rows = taken.reshape(-1, taken.shape[-1])
                 weight = rebuilding.matrix(layer, links, rows, layer.shape[-1])
-                return evaluate("linear", {}, inputs, {"weight": weight})
-            case "embedding":
-                rows = self._ids(layer.takes[0])
-                rows = rows.reshape(-1, rows.shape[-1])
-                weight = rebuilding.matrix(layer, links, rows, layer.shape[-1])
-                return evaluate("embedding", {}, inputs, {"weight": weight.T})
+                if layer.kind == "embedding":
+                    weight = weight.T
+                return evaluate(layer.kind, {}, inputs, {"weight": weight})
             case "conv" | "conv_transposed":
                 taken = self._ids(layer.takes[0])
                 weight = rebuilding.kernel(layer, links, taken.reshape(len(taken), -1)[:, 0])
@@ -259,7 +259,7 @@ class _Pass:
         if kind == "lstm":
             initial += self._whole.layers[index + 1].takes[1:]
         sequence = self._ids(layer.takes[0])
-        back = out.neurons() + out.place.first
+        back = out.neurons(out.place.first)
         if self._whole.unrolled:
             back = self._before(layer, back)
         links = read.links
@@ -314,7 +314,7 @@ def _scores(layer: StoredLayer, inputs: list[Array]) -> Array:
 
 
 def _known(function: str, given: str | None, final: bool) -> str:
-    if activations.UNKNOWN not in function:
+    if function != activations.UNKNOWN:
         return function
     if given is None:
         raise InvalidArgument(

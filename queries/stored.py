@@ -23,14 +23,13 @@ LAYERS_TO_COMPUTE = Query(
     "What each layer of a network computes, and how its inputs lie in others' values.",
     scope.LAYERS_OF_NETWORK
     + """
-RETURN layer.index AS layer_index, layer.name AS layer, layer.kind AS kind,
-       layer.shape AS shape, layer.axes AS axes, layer.first AS first,
-       layer.activation AS activation, layer.attributes AS attributes, layer.takes AS takes
+RETURN layer.index AS layer_index, layer.kind AS kind, layer.shape AS shape,
+       layer.axes AS axes, layer.activation AS activation, layer.attributes AS attributes,
+       layer.takes AS takes, layer.wires > 0 AS wired
 ORDER BY layer_index
 """,
     (
-        "layer_index", "layer", "kind", "shape", "axes", "first", "activation", "attributes",
-        "takes",
+        "layer_index", "kind", "shape", "axes", "activation", "attributes", "takes", "wired",
     ),
 )  # fmt: skip
 
@@ -61,6 +60,8 @@ class StoredLayer:
         Those along which its neurons stand.
     takes
         How its inputs lie in the values of other layers.
+    wired
+        Whether fixed links lead into it.
     """
 
     place: Place
@@ -70,16 +71,16 @@ class StoredLayer:
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     takes: tuple[views.View, ...]
+    wired: bool
 
     @property
     def exact(self) -> bool:
         """Whether each of its values is a neuron."""
         return self.place.size == prod(self.shape)
 
-    def neurons(self) -> NDArray[np.int64]:
-        """In its shape, the index within the layer of the neuron that each value belongs to."""
-        sizes = [size if axis in self.axes else 1 for axis, size in enumerate(self.shape)]
-        return np.broadcast_to(np.arange(self.place.size).reshape(sizes), self.shape)
+    def neurons(self, first: int = 0) -> NDArray[np.int64]:
+        """The neuron that each of its values belongs to, in its shape; numbered from `first`."""
+        return views.neurons(self.shape, self.axes, first)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def stored(database: Database, network: str) -> Stored:
             tuple(row["shape"]),
             tuple(row["axes"]),
             views.loads(row["takes"]),
+            row["wired"],
         )
         for place, row in zip(places, rows, strict=True)
     )
@@ -121,8 +123,4 @@ def stored(database: Database, network: str) -> Stored:
 
 
 def _attributes(text: str) -> dict[str, Any]:
-    return {key: _tuples(value) for key, value in json.loads(text).items()}
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+    return {key: views.tuples(value) for key, value in json.loads(text).items()}

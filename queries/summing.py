@@ -40,11 +40,10 @@ def sums(layer: StoredLayer, edges: Edges, sources: Sources) -> Array:
     samples = len(sources[0][1])
     total = np.zeros((layer.place.size, samples))
     for source, values in sources:
-        first, size = source.place.first, source.place.size
-        among = (edges.sources >= first) & (edges.sources < first + size)
-        ends = (edges.targets[among] - layer.place.first, edges.sources[among] - first)
+        into, out_of, among = _between(edges, source, layer)
         # Links that share both ends are added.
-        weights = csr_array((edges.weights[among], ends), shape=(layer.place.size, size))
+        shape = (layer.place.size, source.place.size)
+        weights = csr_array((edges.weights[among], (into, out_of)), shape=shape)
         total += np.asarray(weights @ values.reshape(samples, -1).T)
     return total.T.reshape(samples, *layer.shape)
 
@@ -54,10 +53,15 @@ def maxima(layer: StoredLayer, edges: Edges, sources: Sources) -> Array:
     samples = len(sources[0][1])
     found = np.full((layer.place.size, samples), -np.inf)
     for source, values in sources:
-        first, size = source.place.first, source.place.size
-        among = (edges.sources >= first) & (edges.sources < first + size)
-        flat = values.reshape(samples, -1).T
-        np.maximum.at(
-            found, edges.targets[among] - layer.place.first, flat[edges.sources[among] - first]
-        )
+        into, out_of, _ = _between(edges, source, layer)
+        np.maximum.at(found, into, values.reshape(samples, -1).T[out_of])
     return found.T.reshape(samples, *layer.shape)
+
+
+def _between(
+    edges: Edges, source: StoredLayer, target: StoredLayer
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Targets and sources, as indices in their layers, of the edges from a layer; and which."""
+    first, size = source.place.first, source.place.size
+    among = (edges.sources >= first) & (edges.sources < first + size)
+    return edges.targets[among] - target.place.first, edges.sources[among] - first, among

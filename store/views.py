@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -40,11 +41,31 @@ def dumps(views: Sequence[View]) -> str:
 
 def loads(text: str) -> tuple[View, ...]:
     """Views from JSON."""
-    return tuple(_tuples(part) for part in json.loads(text))
+    return tuple(tuples(part) for part in json.loads(text))
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+def tuples(value: Any) -> Any:
+    """What JSON gave, with tuples for its lists."""
+    return tuple(tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def neurons(shape: Sequence[int], axes: Sequence[int], first: int = 0) -> NDArray[np.int64]:
+    """The neuron of its layer that each value of a layer belongs to, in the layer's shape.
+
+    Parameters
+    ----------
+    axes
+        Those along which the neurons stand, ascending from 0; along the others they repeat.
+    first
+        Number of the layer's first neuron.
+
+    Example
+    -------
+    >>> neurons((2, 3), (1,)).tolist()
+    [[0, 1, 2], [0, 1, 2]]
+    """
+    sizes = [length if axis in axes else 1 for axis, length in enumerate(shape)]
+    return np.broadcast_to(np.arange(first, first + prod(sizes)).reshape(sizes), shape)
 
 
 def leaves(view: View, kind: str = "layer") -> Iterator[int]:

@@ -109,9 +109,8 @@ class MemoryStore:
     def _layers(self) -> list[list[Any]]:
         return [
             [
-                index, layer.name, layer.kind, list(layer.shape), list(layer.neuron_axes),
-                self.firsts[index], layer.activation, json.dumps(layer.attributes),
-                views.dumps(layer.takes),
+                index, layer.kind, list(layer.shape), list(layer.neuron_axes), layer.activation,
+                json.dumps(layer.attributes), views.dumps(layer.takes), index in self.wires,
             ]
             for index, layer in enumerate(self.network.layers)
         ]  # fmt: skip

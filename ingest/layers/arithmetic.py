@@ -42,7 +42,7 @@ def several(operation: Operation, building: Building) -> None:
         operation.shape,
         standing,
         takes=values,
-        coordinates=building.layer(building.last_layer(first)).coordinates,
+        coordinates=building.coordinates(first),
     )
     for number, value in enumerate(values):
         sign = -1.0 if operation.kind == "subtract" and number else 1.0
@@ -105,7 +105,7 @@ def _shift(
         operation.shape,
         standing,
         takes=[given] if positions is None else [given, positions],
-        coordinates=building.layer(building.last_layer(given)).coordinates,
+        coordinates=building.coordinates(given),
     )
     building.wire(placed, given.neurons, placed.neurons)
     if positions is None:
@@ -154,7 +154,7 @@ def _scale(
         operation.shape,
         standing,
         takes=[given],
-        coordinates=building.layer(building.last_layer(given)).coordinates,
+        coordinates=building.coordinates(given),
     )
     tensor = building.graph.parameters[next(views.leaves(constant.view, "parameter"))]
     one_to_one(building, given, placed, tensor, params)

@@ -230,9 +230,11 @@ class Building:
         self.change(self.layer_of(placed), scalars={"bias": scalars})
         return placed
 
-    def last_layer(self, value: Value) -> int:
-        """The layer that a value comes from; of several, the last."""
-        return max(views.leaves(value.view))
+    def coordinates(self, value: Value) -> tuple[str, ...]:
+        """What a value's axes are called where it comes from, if it has as many axes as that."""
+        # Of several layers, the last.
+        layer = self._layers[max(views.leaves(value.view))]
+        return layer.coordinates if len(layer.shape) == len(value.shape) else ()
 
     def whole_layer(self, neurons: Neurons) -> int | None:
         """The layer whose neurons these are, all of them in their order; None if it is none."""

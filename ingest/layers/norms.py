@@ -32,7 +32,7 @@ def norm(operation: Operation, building: Building) -> None:
         sorted(standing),
         takes=[given],
         attributes=attributes,
-        coordinates=building.layer(building.last_layer(given)).coordinates,
+        coordinates=building.coordinates(given),
     )
     for role, name in (("bias", "bias"), ("mean", "mean"), ("variance", "variance")):
         if role in positions:
