@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.operations import Operation, OperationGraph, Parameter
 
@@ -83,6 +84,22 @@ class Graph:
             "linear", (*before[:-1], targets), source, tensors=tensors, name=name,
             layout="target_source",
         )  # fmt: skip
+
+
+def samples(graph: OperationGraph, count: int, vocabulary: int) -> dict[str, NDArray[np.float64]]:
+    """The same random samples each time, for each input; integers are below `vocabulary`."""
+    random = np.random.default_rng(7)
+    found = {}
+    for operation in graph.operations:
+        if operation.kind == "input":
+            shape = (count, *operation.shape)
+            integers = operation.attributes.get("integers")
+            found[operation.name] = (
+                random.integers(0, vocabulary, size=shape).astype(np.float64)
+                if integers
+                else random.normal(size=shape)
+            )
+    return found
 
 
 def convolutions() -> OperationGraph:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import h5py
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ingest.operations import OperationGraph
 from ingest.readers import hdf5, hdf5_index
@@ -244,3 +246,11 @@ def computed(
     config = sequential(given("in", *x.shape[1:]), *layers)
     (result,) = interpret(graph_of(folder, config, tensors, kind, version), x)
     return result
+
+
+def last(
+    function: Callable[..., Tensor], x: NDArray[np.float64], *arguments: Any, **named: Any
+) -> NDArray[np.float64]:
+    """A function of torch, which has the channels first, of values that have them last."""
+    result = function(torch.as_tensor(x).movedim(-1, 1), *arguments, **named)
+    return result.movedim(1, -1).numpy()

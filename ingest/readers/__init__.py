@@ -18,6 +18,7 @@ from ingest.operations import OperationGraph
 from ingest.readers.huggingface.checkpoint import has_config
 from ingest.readers.keras_zip import is_keras
 from ingest.readers.onnx.wire import is_onnx
+from ingest.readers.paths import check_regular, opening
 from ingest.readers.pt2 import is_archive
 from store.errors import InvalidArgument, UnreadableModel
 
@@ -162,20 +163,12 @@ def _format(path: Path) -> tuple[str, str]:
 
 
 def _head(path: Path) -> bytes:
-    try:
+    with opening(path):
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise UnreadableModel(f"{str(path)!r} is a folder, not a model file.")
-        # A pipe or a device would block, or never end.
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableModel(f"{str(path)!r} is not a regular file.")
+        check_regular(path)
         if status.st_size == 0:
             raise UnreadableModel(f"The file {path.name!r} is empty.")
         with path.open("rb") as file:
             return file.read(9)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UnreadableModel(f"There is no file {str(path)!r}.") from error
-    except OSError as error:
-        raise UnreadableModel(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UnreadableModel(f"{str(path)!r} is not a path: {error}.") from error

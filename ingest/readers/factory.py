@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.operations import Operation, OperationGraph, Parameter
 from ingest.readers import state_dict
-from ingest.readers.huggingface.config import check_regular
 from ingest.readers.module import read_module
+from ingest.readers.paths import check_regular
 from ingest.readers.torch_tensors import parameters, trusted_torch
 from ingest.readers.wording import damaged, reason
 from store.errors import InvalidArgument, InvalidWeights, ShapeMismatch, UnreadableModel

@@ -9,29 +9,15 @@ import pytest
 
 from ingest.layers.build import build
 from ingest.network import Network
-from ingest.operations import OperationGraph
 from queries.forward import outputs
 from queries.weights import tensors
 from store.database import Database
-from tests.graphs import GRAPHS
+from tests.graphs import GRAPHS, samples
 from tests.interpreter import interpret
 
 SAMPLES = 3
-
-
-def samples(graph: OperationGraph) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(7)
-    found = {}
-    for operation in graph.operations:
-        if operation.kind == "input":
-            shape = (SAMPLES, *operation.shape)
-            integers = operation.attributes.get("integers")
-            found[operation.name] = (
-                random.integers(0, 11, size=shape).astype(np.float64)
-                if integers
-                else random.normal(size=shape)
-            )
-    return found
+# As many as the embedding of the transformer has.
+WORDS = 11
 
 
 @pytest.mark.parametrize("view", ["shared", "unrolled"])
@@ -41,7 +27,7 @@ def test_forward_and_export(
 ) -> None:
     graph = GRAPHS[name]()
     network = build(graph, view)
-    given = samples(graph)
+    given = samples(graph, SAMPLES, WORDS)
     written = stored(network)
     got = outputs(database, written, given)
     expected = interpret(graph, given)

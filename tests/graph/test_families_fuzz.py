@@ -24,6 +24,7 @@ from store.database import Database
 from store.errors import ShapeMismatch, UnsupportedOperation
 from store.query import Query
 from tests.broken_graphs import broken
+from tests.graphs import samples
 from tests.interpreter import interpret
 from tests.memory_store import MemoryStore
 from tests.random_choices import VOCABULARY
@@ -64,24 +65,9 @@ SAMPLES = 2
 TOLERANCE = 1e-8
 
 
-def samples(graph: OperationGraph) -> dict[str, NDArray[np.float64]]:
-    random = np.random.default_rng(7)
-    found = {}
-    for operation in graph.operations:
-        if operation.kind == "input":
-            shape = (SAMPLES, *operation.shape)
-            integers = operation.attributes.get("integers")
-            found[operation.name] = (
-                random.integers(0, VOCABULARY, size=shape).astype(np.float64)
-                if integers
-                else random.normal(size=shape)
-            )
-    return found
-
-
 def agrees(graph: OperationGraph, view: str) -> str:
     """Builds a network and asks a store of it; says why where there is nothing to ask."""
-    given = samples(graph)
+    given = samples(graph, SAMPLES, VOCABULARY)
     with np.errstate(all="ignore"):
         expected = interpret(graph, given)
     if not all(np.isfinite(values).all() for values in expected):
@@ -195,7 +181,7 @@ def test_a_stored_network_means_itself(database: Database, seed: int, view: str)
     name = f"fuzz-{seed}-{view}-{uuid4()}"
     report = write(database, network, name=name)
     assert (report.links, report.wires) == (network.link_count, network.wire_count)
-    given = samples(graph)
+    given = samples(graph, SAMPLES, VOCABULARY)
     same_as(database, name, graph, given, interpret(graph, given))
     identity = database.read(IDENTITY, name=name).rows[0][0]
     assert database.read(COUNTS, id=identity).rows == [

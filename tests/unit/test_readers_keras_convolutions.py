@@ -22,7 +22,7 @@ from ingest.readers.keras_convolutions import Windows
 from ingest.readers.keras_values import Operations, Step
 from store.errors import ShapeMismatch
 from tests.interpreter import interpret
-from tests.keras_files import computed, given, graph_of, layer, sequential
+from tests.keras_files import computed, given, graph_of, last, layer, sequential
 
 RANDOM = np.random.default_rng(11)
 
@@ -32,12 +32,6 @@ Function = Callable[..., Tensor]
 
 def random(*shape: int) -> Array:
     return RANDOM.normal(size=shape)
-
-
-def last(function: Function, x: Array, *arguments: Any, **named: Any) -> Array:
-    """A function of torch, which has the channels first, of values that have them last."""
-    result = function(torch.as_tensor(x).movedim(-1, 1), *arguments, **named)
-    return result.movedim(1, -1).numpy()
 
 
 def same_padding(lengths: tuple[int, ...], kernel: tuple[int, ...], stride: int, apart: int) -> Any:

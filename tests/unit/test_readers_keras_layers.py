@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from store.errors import InputError, ShapeMismatch, UnsupportedOperation
 from tests.interpreter import interpret
-from tests.keras_files import Entry, Tensors, computed, given, graph_of, layer, sequential
+from tests.keras_files import Entry, Tensors, computed, given, graph_of, last, layer, sequential
 
 RANDOM = np.random.default_rng(11)
 
@@ -25,12 +25,6 @@ Function = Callable[..., Tensor]
 
 def random(*shape: int) -> Array:
     return RANDOM.normal(size=shape)
-
-
-def last(function: Function, x: Array, *arguments: Any, **named: Any) -> Array:
-    """A function of torch, which has the channels first, of values that have them last."""
-    result = function(torch.as_tensor(x).movedim(-1, 1), *arguments, **named)
-    return result.movedim(1, -1).numpy()
 
 
 @pytest.mark.parametrize("axis", [-1, 1, [3]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
+from ingest.operations import Parameter
 from ingest.readers.aten.calls import Call
 from ingest.readers.aten.elementwise import require
 from ingest.readers.aten.emission import Value
@@ -22,11 +23,7 @@ def per_axis(given: int | Sequence[int], spatial: int) -> tuple[int, ...]:
 def conv(call: Call, walk: Walk) -> Results:
     """A convolution."""
     given = call.arguments
-    weight, bias = walk.tensor(call, "weight"), walk.tensor(call, "bias")
-    value = walk.value(call, call.source)
-    if weight is None or len(value.axes) != len(weight.shape):
-        raise call.refused(" without samples")
-    value = walk.channels_first(call, value)
+    value, weight, tensors = _operands(call, walk)
     kernel = weight.shape[2:]
     dilation = per_axis(given["dilation"], len(kernel))
     padding = given["padding"]
@@ -55,7 +52,6 @@ def conv(call: Call, walk: Walk) -> Results:
     ]
     if weight.shape[1] * given["groups"] != shape_of(value.axes)[1]:
         raise call.refused(f" whose weight {weight.shape} does not fit")
-    tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
     axes = (value.axes[0], *plain((weight.shape[0], *sizes)))
     name = walk.named_after(call, weight, "conv")
     made = walk.emit(call, "conv", (value.operation,), own(axes), tensors, attributes, name=name)
@@ -65,11 +61,7 @@ def conv(call: Call, walk: Walk) -> Results:
 def conv_transposed(call: Call, walk: Walk) -> Results:
     """A transposed convolution."""
     given = call.arguments
-    weight, bias = walk.tensor(call, "weight"), walk.tensor(call, "bias")
-    value = walk.value(call, call.source)
-    if weight is None or len(value.axes) != len(weight.shape):
-        raise call.refused(" without samples")
-    value = walk.channels_first(call, value)
+    value, weight, tensors = _operands(call, walk)
     kernel = weight.shape[2:]
     stride, dilation, padding, more = (
         per_axis(given[each], len(kernel))
@@ -91,13 +83,22 @@ def conv_transposed(call: Call, walk: Walk) -> Results:
     ]
     if weight.shape[0] != shape_of(value.axes)[1]:
         raise call.refused(f" whose weight {weight.shape} does not fit")
-    tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
     axes = (value.axes[0], *plain((weight.shape[1] * given["groups"], *sizes)))
     name = walk.named_after(call, weight, "conv_transposed")
     made = walk.emit(
         call, "conv_transposed", (value.operation,), own(axes), tensors, attributes, name=name
     )
     return Value(made, axes)
+
+
+def _operands(call: Call, walk: Walk) -> tuple[Value, Parameter, dict[str, Parameter]]:
+    """What is convolved, channels first, with which weight; and all tensors by role."""
+    weight, bias = walk.tensor(call, "weight"), walk.tensor(call, "bias")
+    value = walk.value(call, call.source)
+    if weight is None or len(value.axes) != len(weight.shape):
+        raise call.refused(" without samples")
+    tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    return walk.channels_first(call, value), weight, tensors
 
 
 # -- pooling -------------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingest.readers.paths import check_regular
 from ingest.readers.wording import damaged
 from store.errors import UnreadableModel, UnsupportedOperation
 
@@ -147,23 +147,3 @@ def load_object(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise damaged(path, "it is not a JSON object")
     return loaded
-
-
-def check_regular(path: Path) -> None:
-    """Refuses what is no file that can be opened: a pipe or a device would block, or never end.
-
-    Raises
-    ------
-    UnreadableModel
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UnreadableModel(f"{str(path)!r} is not a regular file.")
-        with path.open("rb"):
-            return
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UnreadableModel(f"There is no file {str(path)!r}.") from error
-    except OSError as error:
-        raise UnreadableModel(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UnreadableModel(f"{str(path)!r} is not a path: {error}.") from error

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.operations import Parameter
-from ingest.readers.huggingface.config import Config, check_regular, load_object
+from ingest.readers.huggingface.config import Config, load_object
+from ingest.readers.paths import check_regular
 from ingest.readers.safetensors_tensors import safetensors
 from ingest.readers.wording import damaged
 from store.errors import UnreadableModel

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
+from ingest.operations import Parameter
 from ingest.readers.onnx.nodes import Held, Node, Value
 from ingest.readers.onnx.walk import Handler, Walk
 
@@ -99,17 +100,24 @@ def _images(node: Node, walk: Walk) -> Held:
     return walk.sample(node, held, 0)
 
 
-def conv(node: Node, walk: Walk) -> Sequence[Value]:
-    held, weight = _images(node, walk), node.constant(1, "weight")
+def _weights(node: Node, walk: Walk) -> tuple[tuple[int, ...], dict[str, Parameter]]:
+    """The weight's shape, which the node may tell too, and the tensors by role."""
+    weight = node.constant(1, "weight")
     parameters = {"weight": walk.parameter(weight)}
     if node.has(2):
         parameters["bias"] = walk.parameter(node.constant(2, "bias"))
     kernel = node.wholes("kernel_shape") or weight.shape[2:]
     if kernel != weight.shape[2:]:
         raise node.refused(f" with the kernel {kernel[:8]} and a weight of {weight.shape}")
-    windows = _windows(node, held.shape[2:], kernel)
+    return weight.shape, parameters
+
+
+def conv(node: Node, walk: Walk) -> Sequence[Value]:
+    held = _images(node, walk)
+    weight, parameters = _weights(node, walk)
+    windows = _windows(node, held.shape[2:], weight[2:])
     groups = node.whole("group", 1)
-    _fits(node, groups, (weight.shape[1] * groups, weight.shape[0]), held.shape[1])
+    _fits(node, groups, (weight[1] * groups, weight[0]), held.shape[1])
     _checked(node, node.shape, _counts(held.shape[2:], windows))
     return [
         walk.emit(
@@ -137,18 +145,13 @@ def _fits(node: Node, groups: int, channels: tuple[int, int], given: int) -> Non
 
 
 def conv_transposed(node: Node, walk: Walk) -> Sequence[Value]:
-    held, weight = _images(node, walk), node.constant(1, "weight")
-    parameters = {"weight": walk.parameter(weight)}
-    if node.has(2):
-        parameters["bias"] = walk.parameter(node.constant(2, "bias"))
+    held = _images(node, walk)
+    weight, parameters = _weights(node, walk)
     lengths, count = held.shape[2:], len(held.shape) - 2
-    kernel = node.wholes("kernel_shape") or weight.shape[2:]
-    if kernel != weight.shape[2:]:
-        raise node.refused(f" with the kernel {kernel[:8]} and a weight of {weight.shape}")
     more = _numbers(node, "output_padding", count, 0, 0)
     wanted = node.wholes("output_shape")
     side = node.text("auto_pad", "NOTSET")
-    windows = _windows(node, lengths, kernel)
+    windows = _windows(node, lengths, weight[2:])
     whole = [
         step * (length - 1) + extra + span
         for length, step, extra, span in zip(
@@ -162,7 +165,7 @@ def conv_transposed(node: Node, walk: Walk) -> Sequence[Value]:
         padding = _cut(node, whole, wanted[-count:], upper=side == "SAME_UPPER")
     given = tuple(full - sum(pair) for full, pair in zip(whole, padding, strict=True))
     groups = node.whole("group", 1)
-    _fits(node, groups, (weight.shape[0], weight.shape[1] * groups), held.shape[1])
+    _fits(node, groups, (weight[0], weight[1] * groups), held.shape[1])
     _checked(node, node.shape, given)
     return [
         walk.emit(
