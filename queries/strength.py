@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queries import scope
 from queries.options import CONVENTIONS, one_of
+from queries.question import question
 from store.database import Database
 from store.query import Query, Table
 
@@ -46,6 +47,11 @@ def convention_parameters(convention: str, bias: bool) -> dict[str, bool]:
     return {"unit": convention == "cnt", "bias": bias or convention == "cnt"}
 
 
+@question(
+    columns=STRENGTH.columns,
+    example={"network": "tiny", "convention": "cnt"},
+    survives=("permutation",),
+)
 def strength(
     database: Database, network: str, *, convention: str = "plain", bias: bool = False
 ) -> Table:
@@ -103,6 +109,7 @@ ORDER BY layer_index
 )  # fmt: skip
 
 
+@question(columns=LAYER_STRENGTH.columns, example={"network": "tiny"}, survives=("permutation",))
 def layer_strength(
     database: Database, network: str, *, convention: str = "plain", bias: bool = False
 ) -> Table:

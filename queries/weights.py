@@ -165,7 +165,12 @@ def layer_weights(database: Database, layer: Place) -> LayerWeights:
         for name in SCALARS
         if read[name].size
     }
-    return LayerWeights(layer, _edges(database, LINKS_INTO_LAYER, layer), held)
+    return LayerWeights(layer, layer_links(database, layer), held)
+
+
+def layer_links(database: Database, layer: Place) -> Edges:
+    """Reads the learned links into one layer in columns."""
+    return _edges(database, LINKS_INTO_LAYER, layer)
 
 
 def layer_wires(database: Database, layer: Place) -> Edges:

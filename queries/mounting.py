@@ -1,0 +1,75 @@
+"""Commands made of the questions, as their docstrings tell them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import typer
+
+from queries.question import REQUIRED, Argument, Question
+from store import settings
+from store.commandline import Format, FormatOption, print_table
+from store.connection import connect
+
+Limit = Annotated[int | None, typer.Option(min=1, help="Most rows to print.")]
+
+
+def mount(app: typer.Typer, questions: Iterable[Question]) -> None:
+    """Adds a command for each question."""
+    for question in questions:
+        app.command(question.title)(command(question))
+
+
+def command(question: Question) -> Callable[..., None]:
+    """The command that asks a question and prints its answer.
+
+    Example
+    -------
+    >>> from queries.registry import questions
+    >>> command(questions()["strength"]).__doc__
+    'Strength of every neuron: in = sum of w_ik, out = sum of w_kj, total = in + out, all signed.'
+    """
+
+    def ask(**given: Any) -> None:
+        form, limit = given.pop("form"), given.pop("limit")
+        with connect(settings.load()) as database:
+            print_table(question.answer(database.limited(row_cap=limit), given), form)
+
+    parameters = [_parameter(argument) for argument in question.arguments]
+    parameters += [
+        inspect.Parameter("form", _KEYWORD, default=Format.TABLE, annotation=FormatOption),
+        inspect.Parameter("limit", _KEYWORD, default=None, annotation=Limit),
+    ]
+    ask.__name__ = question.name
+    ask.__doc__ = question.summary
+    ask.__annotations__ = {each.name: each.annotation for each in parameters}
+    ask.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return ask
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _parameter(argument: Argument) -> inspect.Parameter:
+    text = argument.help
+    if argument.choices and not all(choice in text for choice in argument.choices):
+        text = f"{text} One of {', '.join(argument.choices)}."
+    mark: Any
+    if argument.positional:
+        mark = typer.Argument(help=text)
+    else:
+        flag = f"--{argument.name.replace('_', '-')}"
+        names = [f"-{argument.name}"] if len(argument.name) == 1 else [flag]
+        mark = typer.Option(*names, help=text)
+    kind: Any = argument.kind
+    default = argument.default
+    if argument.many:
+        kind = list[kind]
+        default = list(default) if default is not REQUIRED else default
+    elif argument.optional:
+        kind = kind | None
+    return inspect.Parameter(
+        argument.name, _KEYWORD, default=default, annotation=Annotated[kind, mark]
+    )

@@ -1,0 +1,342 @@
+"""A question: a documented function that the command line and the service offer as it stands.
+
+Its name, its parameters and what is said about them are read from the function and its docstring,
+so that each is written once::
+
+    @question(columns=("layer", "value"), example={"network": "tiny"}, survives=("permutation",))
+    def example(database: Database, network: str, *, k: int = 10) -> Table: ...
+
+The first parameter after the database says what the question is about: `network`, `run`, or
+`networks` (a pattern of names). Further positional parameters are positional on the command line,
+keyword-only ones are options there; a frozen dataclass stands for its fields.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Concatenate, Final, Literal, ParamSpec
+
+from store.database import Database
+from store.query import Table
+
+P = ParamSpec("P")
+
+ABOUT = ("network", "run", "networks")
+SYMMETRIES: Final = {
+    "permutation": "permuting the neurons of a hidden layer",
+    "rescaling": "scaling a ReLU neuron's inputs by c > 0 and its outputs by 1/c",
+    "duplication": "splitting a hidden neuron into two that share its outputs",
+}
+"""Changes of a network that leave the function it computes as it is."""
+REQUIRED: Final = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One parameter of a question.
+
+    Parameters
+    ----------
+    name
+        As in Python; with hyphens for underscores on the command line.
+    kind
+        ``str``, ``int``, ``float`` or ``bool``.
+    many
+        Whether it may be given several times.
+    optional
+        Whether None is allowed.
+    default
+        :data:`REQUIRED`, or its value.
+    choices
+        The values that there are; empty: any.
+    positional
+        Whether it stands without a name on the command line.
+    help
+        What it means.
+    group
+        The parameter whose field it is; empty: it is one itself.
+    """
+
+    name: str
+    kind: type
+    many: bool
+    optional: bool
+    default: Any
+    choices: tuple[str, ...]
+    positional: bool
+    help: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that can be asked in Python, on the command line and over HTTP.
+
+    Parameters
+    ----------
+    name
+        As in Python; with hyphens for underscores on the command line and in addresses.
+    ask
+        Answers it: a database, what it is about, and its arguments.
+    about
+        ``network``, ``run`` or ``networks``: the name of the first argument.
+    columns
+        Of the answer.
+    summary
+        The first sentence of its docstring.
+    arguments
+        All but the database, what it is about first.
+    example
+        Arguments about the networks of the tests, that give rows.
+    survives
+        The :data:`SYMMETRIES` under which its values stay; None: it does not measure a network.
+    """
+
+    name: str
+    ask: Callable[..., Table]
+    about: str
+    columns: tuple[str, ...]
+    summary: str
+    arguments: tuple[Argument, ...]
+    example: Mapping[str, Any]
+    survives: tuple[str, ...] | None
+
+    @property
+    def title(self) -> str:
+        """The name in commands and addresses."""
+        return self.name.replace("_", "-")
+
+    def answer(self, database: Database, given: Mapping[str, Any]) -> Table:
+        """Asks with the arguments of a command line or an address.
+
+        Parameters
+        ----------
+        given
+            By name; what is left out has its default.
+        """
+        plain: dict[str, Any] = {}
+        grouped: dict[str, dict[str, Any]] = {}
+        for argument in self.arguments:
+            if argument.name not in given:
+                continue
+            value = given[argument.name]
+            into = grouped.setdefault(argument.group, {}) if argument.group else plain
+            into[argument.name] = tuple(value or ()) if argument.many else value
+        hints = typing.get_type_hints(self.ask)
+        for group, values in grouped.items():
+            plain[group] = hints[group](**values)
+        about = plain.pop(self.about)
+        return self.ask(database, about, **plain)
+
+
+_REGISTERED: dict[str, Question] = {}
+
+
+def registered() -> Mapping[str, Question]:
+    """The questions of the modules that were imported; :mod:`queries.registry` imports all."""
+    return types.MappingProxyType(_REGISTERED)
+
+
+def question(
+    *,
+    columns: tuple[str, ...],
+    example: Mapping[str, Any],
+    survives: tuple[str, ...] | None,
+) -> Callable[
+    [Callable[Concatenate[Database, str, P], Table]],
+    Callable[Concatenate[Database, str, P], Table],
+]:
+    """Makes a function a question, whose answers and docstring say which symmetries they survive.
+
+    Parameters
+    ----------
+    columns
+        Of its answer.
+    example
+        Arguments about the networks of the tests, that give rows: the contract test asks them in
+        Python, on the command line and over HTTP and compares.
+    survives
+        The :data:`SYMMETRIES` under which its values stay the same, up to which neuron has which;
+        None where it does not measure a network. A test applies each and holds this to be true.
+
+    Raises
+    ------
+    TypeError
+        If a parameter has no type or no word in the docstring: found at import.
+    """
+
+    def register(
+        ask: Callable[Concatenate[Database, str, P], Table],
+    ) -> Callable[Concatenate[Database, str, P], Table]:
+        sentence = symmetry_sentence(survives)
+
+        @functools.wraps(ask)
+        def asked(
+            database: Database, about: str, /, *arguments: P.args, **options: P.kwargs
+        ) -> Table:
+            answer = ask(database, about, *arguments, **options)
+            return replace(answer, notes=(*answer.notes, sentence)) if sentence else answer
+
+        read = _question(ask, asked, columns, example, survives)
+        if read.name in _REGISTERED:
+            raise TypeError(f"Two questions are called {read.name!r}.")
+        _REGISTERED[read.name] = read
+        if sentence:
+            asked.__doc__ = f"{inspect.getdoc(ask)}\n\nSymmetries\n----------\n{sentence}"
+        return asked
+
+    return register
+
+
+def symmetry_sentence(survives: tuple[str, ...] | None) -> str:
+    """Which changes that keep a network's function keep a measure of it.
+
+    Example
+    -------
+    >>> symmetry_sentence(("permutation",))
+    'Symmetries: stays the same under permutation; changes under rescaling, duplication.'
+    """
+    if survives is None:
+        return ""
+    unknown = set(survives) - set(SYMMETRIES)
+    if unknown:
+        raise TypeError(f"There are no symmetries {unknown}.")
+    stays = ", ".join(name for name in SYMMETRIES if name in survives) or "none"
+    changes = ", ".join(name for name in SYMMETRIES if name not in survives) or "none"
+    return f"Symmetries: stays the same under {stays}; changes under {changes}."
+
+
+def _question(
+    ask: Callable[..., Table],
+    asked: Callable[..., Table],
+    columns: tuple[str, ...],
+    example: Mapping[str, Any],
+    survives: tuple[str, ...] | None,
+) -> Question:
+    documented = inspect.getdoc(ask) or ""
+    arguments = _arguments(ask, documented)
+    about = arguments[0].name
+    if about not in ABOUT:
+        raise TypeError(f"{ask.__name__} is about {about!r}, not one of {', '.join(ABOUT)}.")
+    summary = plain_text(documented.split("\n\n")[0])
+    return Question(ask.__name__, asked, about, columns, summary, arguments, example, survives)
+
+
+_SAID: Final = {
+    "network": "Name of a network; `networks` lists them.",
+    "run": "Name of a run; `runs` lists them.",
+    "networks": "Names of the networks, with `*` for any text: `mlp-*`.",
+}
+
+
+def _arguments(ask: Callable[..., Any], documented: str) -> tuple[Argument, ...]:
+    hints = typing.get_type_hints(ask)
+    said = {**_SAID, **parameter_texts(documented)}
+    found: list[Argument] = []
+    for name, parameter in list(inspect.signature(ask).parameters.items())[1:]:
+        if is_dataclass(hints[name]):
+            found += _fields(hints[name], name)
+            continue
+        positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        found.append(
+            _argument(
+                ask.__name__, name, hints[name], parameter.default, said, positional=positional
+            )
+        )
+    return tuple(found)
+
+
+def _fields(group: Any, name: str) -> list[Argument]:
+    hints = typing.get_type_hints(group)
+    said = parameter_texts(inspect.getdoc(group) or "")
+    return [
+        _argument(group.__name__, field.name, hints[field.name], field.default, said, group=name)
+        for field in fields(group)
+    ]
+
+
+def _argument(
+    owner: str,
+    name: str,
+    hint: Any,
+    default: Any,
+    said: Mapping[str, str],
+    *,
+    positional: bool = False,
+    group: str = "",
+) -> Argument:
+    if name not in said:
+        raise TypeError(f"The docstring of {owner} does not say what {name!r} is.")
+    parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
+    optional = isinstance(hint, types.UnionType) and len(parts) < len(typing.get_args(hint))
+    if optional:
+        (hint,) = parts
+    many = typing.get_origin(hint) is tuple
+    if many:
+        hint = typing.get_args(hint)[0]
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        hint = str
+    if hint not in (str, int, float, bool):
+        raise TypeError(f"{owner}: {name!r} is {hint}, which no command line can be given.")
+    return Argument(
+        name,
+        hint,
+        many,
+        optional,
+        default,
+        choices,
+        positional and default is REQUIRED,
+        said[name],
+        group,
+    )
+
+
+def parameter_texts(documented: str) -> dict[str, str]:
+    """What a docstring's section "Parameters" says of each, as plain text.
+
+    Example
+    -------
+    >>> parameter_texts(parameter_texts.__doc__)
+    {}
+    >>> parameter_texts('''One.
+    ...
+    ... Parameters
+    ... ----------
+    ... k, bias
+    ...     How ``many``
+    ...     of them.
+    ... ''')
+    {'k': 'How `many` of them.', 'bias': 'How `many` of them.'}
+    """
+    section = re.search(
+        r"^Parameters\n-+\n(.*?)(?=^[A-Z]\w+\n-+\n|\Z)", documented, re.MULTILINE | re.DOTALL
+    )
+    if section is None:
+        return {}
+    texts: dict[str, str] = {}
+    for names, text in re.findall(
+        r"^(\w[\w, ]*)\n((?:[ \t]+\S.*\n?|\n)+)", section.group(1), re.MULTILINE
+    ):
+        for name in names.split(","):
+            texts[name.strip()] = plain_text(text)
+    return texts
+
+
+def plain_text(documented: str) -> str:
+    """A docstring's text in one line, its markup as single backticks.
+
+    Example
+    -------
+    >>> plain_text("As ``a`` of\\n  :func:`queries.strength.strength`.")
+    'As `a` of `strength`.'
+    """
+    text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", " ".join(documented.split()))
+    return text.replace("``", "`").replace("\\", "")
