@@ -64,10 +64,10 @@ DETACH DELETE neuron
 
 REMOVE_NETWORK = Query(
     "remove_network",
-    "Removes a network's layers and parameters, and the network.",
+    "Removes a network, its layers, parameters, observations and kept answers.",
     """
 MATCH (network:Network {id: $id})
-OPTIONAL MATCH (network)-[:HAS_LAYER|HAS_PARAMETER]->(part)
+OPTIONAL MATCH (network)-[:HAS_LAYER|HAS_PARAMETER|HAS_OBSERVATION|HAS_ANSWER]->(part)
 DETACH DELETE part
 WITH DISTINCT network
 DETACH DELETE network

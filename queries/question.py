@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Concatenate, Final, Literal, ParamSpec
 
+from queries import answers
 from store.database import Database
 from store.query import Table
 
@@ -148,6 +149,7 @@ def question(
     columns: tuple[str, ...],
     example: Mapping[str, Any],
     survives: tuple[str, ...] | None,
+    kept: bool = False,
 ) -> Callable[
     [Callable[Concatenate[Database, str, P], Table]],
     Callable[Concatenate[Database, str, P], Table],
@@ -164,6 +166,9 @@ def question(
     survives
         The :data:`SYMMETRIES` under which its values stay the same, up to which neuron has which;
         None where it does not measure a network. A test applies each and holds this to be true.
+    kept
+        Whether the answer is kept in the graph (:mod:`queries.answers`): only where it follows
+        from one network, and nothing that may change, alone.
 
     Raises
     ------
@@ -175,12 +180,25 @@ def question(
         ask: Callable[Concatenate[Database, str, P], Table],
     ) -> Callable[Concatenate[Database, str, P], Table]:
         sentence = symmetry_sentence(survives)
+        signature = inspect.signature(ask)
 
         @functools.wraps(ask)
         def asked(
             database: Database, about: str, /, *arguments: P.args, **options: P.kwargs
         ) -> Table:
-            answer = ask(database, about, *arguments, **options)
+            if kept:
+                bound = signature.bind(None, about, *arguments, **options)
+                bound.apply_defaults()
+                chosen = dict(list(bound.arguments.items())[2:])
+                answer = answers.kept(
+                    database,
+                    about,
+                    ask.__name__,
+                    chosen,
+                    lambda: ask(database, about, *arguments, **options),
+                )
+            else:
+                answer = ask(database, about, *arguments, **options)
             return replace(answer, notes=(*answer.notes, sentence)) if sentence else answer
 
         read = _question(ask, asked, columns, example, survives)

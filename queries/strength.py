@@ -51,6 +51,7 @@ def convention_parameters(convention: str, bias: bool) -> dict[str, bool]:
     columns=STRENGTH.columns,
     example={"network": "tiny", "convention": "cnt"},
     survives=("permutation",),
+    kept=True,
 )
 def strength(
     database: Database, network: str, *, convention: str = "plain", bias: bool = False
@@ -109,7 +110,12 @@ ORDER BY layer_index
 )  # fmt: skip
 
 
-@question(columns=LAYER_STRENGTH.columns, example={"network": "tiny"}, survives=("permutation",))
+@question(
+    columns=LAYER_STRENGTH.columns,
+    example={"network": "tiny"},
+    survives=("permutation",),
+    kept=True,
+)
 def layer_strength(
     database: Database, network: str, *, convention: str = "plain", bias: bool = False
 ) -> Table:

@@ -1,0 +1,128 @@
+"""Answers that are kept in the graph: a network never changes, so neither does what it answers.
+
+``(:Network)-[:HAS_ANSWER]->(:Answer {key, question, body, created})``; an answer goes with its
+network, and one that another edition of the queries gave is never found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from store.database import Database
+from store.errors import PermissionDenied
+from store.query import Query, Table
+from store.values import plain
+
+LONGEST: Final = 8_000_000
+"""Characters of a longer answer are not kept: reading them would take as long as asking."""
+
+FIND_ANSWER = Query(
+    "find_answer",
+    "The id of a network, and an answer that is kept with it.",
+    """
+MATCH (network:Network {name: $network})
+OPTIONAL MATCH (network)-[:HAS_ANSWER]->(answer:Answer {key: $key})
+RETURN network.id AS id, answer.body AS body LIMIT 1
+""",
+    ("id", "body"),
+)
+
+KEEP_ANSWER = Query(
+    "keep_answer",
+    "Keeps an answer with its network, if that is still there.",
+    # Setting a property locks the network, so that two who keep one answer keep it once.
+    """
+MATCH (network:Network {id: $id}) WHERE network.name = $network
+SET network.locked = true
+REMOVE network.locked
+MERGE (network)-[:HAS_ANSWER]->(answer:Answer {key: $key})
+ON CREATE SET answer.question = $question, answer.body = $body, answer.created = datetime()
+""",
+)
+
+
+def kept(
+    database: Database,
+    network: str,
+    question: str,
+    arguments: Mapping[str, Any],
+    ask: Callable[[], Table],
+) -> Table:
+    """The kept answer to a question, or a new one, which is then kept.
+
+    Parameters
+    ----------
+    question, arguments
+        What is asked; the same question with the same arguments has the same answer.
+    ask
+        Gives the answer.
+
+    Returns
+    -------
+    Table
+        As `ask` gives it; of a kept one `took_ms` is the time to find it. Answers that were cut
+        by a row cap are not kept, and a kept one is cut by the database's row cap. Where the
+        server allows no writing, nothing is kept.
+    """
+    key = _key(question, arguments)
+    found = database.read(FIND_ANSWER, network=network, key=key)
+    if not found.rows:
+        return ask()
+    identity, body = found.rows[0]
+    if body is not None:
+        return _table(json.loads(body), database.row_cap, found.took_ms)
+    answer = ask()
+    if answer.truncated:
+        return answer
+    body = json.dumps(
+        {
+            "columns": answer.columns,
+            "rows": answer.rows,
+            "cypher": answer.cypher,
+            "parameters": plain(dict(answer.parameters)),
+            "notes": answer.notes,
+        }
+    )
+    if len(body) <= LONGEST:
+        try:
+            database.write(
+                KEEP_ANSWER, id=identity, network=network, key=key, question=question, body=body
+            )
+        except PermissionDenied:
+            # A reader's account asks anew each time.
+            return answer
+    return answer
+
+
+def _table(body: dict[str, Any], row_cap: int, took_ms: float) -> Table:
+    answer = Table(
+        tuple(body["columns"]),
+        body["rows"],
+        body["cypher"],
+        body["parameters"],
+        took_ms=took_ms,
+        notes=tuple(body["notes"]),
+    )
+    if len(answer.rows) > row_cap:
+        return replace(answer, rows=answer.rows[:row_cap], truncated=True)
+    return answer
+
+
+def _key(question: str, arguments: Mapping[str, Any]) -> str:
+    asked = json.dumps([_edition(), question, plain(dict(arguments))], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+@cache
+def _edition() -> str:
+    """Changes whenever anything of the query layer does: nobody has to think of old answers."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
