@@ -35,7 +35,7 @@ DIGIT = 3
 NEXT = f"""\
 Next, try:
   .venv/bin/weightome networks
-  .venv/bin/weightome strength {LAST} --by-layer
+  .venv/bin/weightome layer-strength {LAST}
   .venv/bin/weightome dynamics {RUN} --statistic fluctuation
   .venv/bin/weightome paths {LAST} --from input --to output/7 -k 5 --cost nearest
   .venv/bin/weightome cypher "MATCH ()-[l:LINK]->() RETURN count(l) AS links, avg(l.weight) AS mean"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from queries import scope
+from queries.question import question
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Query, Table
@@ -91,6 +92,12 @@ def connectivity(edges: Iterable[tuple[int, int, bool]]) -> Connectivity:
     return Connectivity(total, depth, through / depth if through else 0.0)
 
 
+@question(
+    columns=_COLUMNS,
+    example={"network": "tiny"},
+    survives=("permutation", "rescaling", "duplication"),
+    kept=True,
+)
 def architecture(database: Database, network: str) -> Table:
     """Effective depth and width of a network's architecture.
 

@@ -14,16 +14,15 @@ import typer
 from numpy.typing import NDArray
 
 from queries import (
-    architecture,
     catalogue,
     cypher,
     dynamics,
     export,
     forward,
-    links,
+    mounting,
     paths,
-    strength,
 )
+from queries.registry import questions
 from store import settings
 from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
@@ -84,47 +83,6 @@ def neuron_command(
     if not slash or not (index.isascii() and index.isdigit()):
         raise InvalidArgument(f"{address!r} names no neuron: write LAYER/INDEX, such as fc1/12.")
     _answer(lambda database: catalogue.neuron(database, network, layer, int(index), k=k), form)
-
-
-def links_command(
-    network: Network,
-    bias: Bias = False,
-    near_zero: Annotated[
-        float, typer.Option(help="A weight counts as near zero up to this magnitude.")
-    ] = 1e-3,
-    histogram: Annotated[bool, typer.Option("--histogram", help="Bin counts instead.")] = False,
-    bins: Annotated[int, typer.Option(help="Bins of the histogram.")] = 20,
-    layer: Annotated[str | None, typer.Option(help="Histogram of this layer only.")] = None,
-    form: FormatOption = Format.TABLE,
-    limit: Limit = None,
-) -> None:
-    """Link weights per layer: moments, quantiles, near-zero fraction; or a histogram."""
-    if layer is not None and not histogram:
-        raise InvalidArgument("--layer goes with --histogram.")
-    _answer(
-        lambda database: (
-            links.histogram(database, network, layer, bins=bins, bias=bias)
-            if histogram
-            else links.links(database, network, bias=bias, near_zero=near_zero)
-        ),
-        form,
-        limit,
-    )
-
-
-def strength_command(
-    network: Network,
-    convention: Convention = "plain",
-    bias: Bias = False,
-    by_layer: Annotated[
-        bool, typer.Option("--by-layer", help="Statistics of each layer, with its fluctuation.")
-    ] = False,
-    form: FormatOption = Format.TABLE,
-    limit: Limit = None,
-) -> None:
-    """Strength in, out and total of every neuron, or its statistics by layer."""
-    ask = strength.layer_strength if by_layer else strength.strength
-    _answer(lambda database: ask(database, network, convention=convention, bias=bias), form, limit)
 
 
 def paths_command(
@@ -190,11 +148,6 @@ def _parameter(assignment: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
-
-
-def architecture_command(network: Network, form: FormatOption = Format.TABLE) -> None:
-    """Effective depth and width of a network's architecture."""
-    _answer(lambda database: architecture.architecture(database, network), form)
 
 
 def export_command(
@@ -265,11 +218,9 @@ def mount(app: typer.Typer) -> None:
     app.command("layers")(layers_command)
     app.command("neurons")(neurons_command)
     app.command("neuron")(neuron_command)
-    app.command("links")(links_command)
-    app.command("strength")(strength_command)
     app.command("paths")(paths_command)
     app.command("dynamics")(dynamics_command)
     app.command("cypher")(cypher_command)
-    app.command("architecture")(architecture_command)
     app.command("export")(export_command)
     app.command("forward")(forward_command)
+    mounting.mount(app, questions().values())

@@ -6,6 +6,7 @@ import math
 
 from queries import scope
 from queries.options import positive
+from queries.question import question
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Query, Table
@@ -43,6 +44,7 @@ ORDER BY layer_index
 )  # fmt: skip
 
 
+@question(columns=LINKS.columns, example={"network": "tiny"}, survives=("permutation",), kept=True)
 def links(
     database: Database, network: str, *, bias: bool = False, near_zero: float = 1e-3
 ) -> Table:
@@ -109,11 +111,17 @@ ORDER BY layer_index, bin
 )
 
 
+@question(
+    columns=HISTOGRAM.columns,
+    example={"network": "tiny", "layer": "fc1", "bins": 4},
+    survives=("permutation",),
+    kept=True,
+)
 def histogram(
     database: Database,
     network: str,
-    layer: str | None = None,
     *,
+    layer: str | None = None,
     bins: int = 20,
     bias: bool = False,
 ) -> Table:
@@ -137,6 +145,11 @@ def histogram(
     Raises
     ------
     NotFound, InvalidArgument
+
+    Example
+    -------
+    >>> histogram(database, "mnist", layer="fc1").column("count")       # doctest: +SKIP
+    [1, 3, 12, ...]
     """
     positive("bins", bins, 1_000)
     layers = scope.places(database, network)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal, get_args
 
 from store.errors import InvalidArgument
 
-CONVENTIONS = ("plain", "cnt")
+Convention = Literal["plain", "cnt"]
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 def one_of(option: str, value: str, known: Collection[str]) -> str:

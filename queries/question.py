@@ -206,7 +206,7 @@ def question(
             raise TypeError(f"Two questions are called {read.name!r}.")
         _REGISTERED[read.name] = read
         if sentence:
-            asked.__doc__ = f"{inspect.getdoc(ask)}\n\nSymmetries\n----------\n{sentence}"
+            asked.__doc__ = f"{inspect.getdoc(ask)}\n\nSymmetries\n----------\n{sentence.removeprefix('Symmetries: ').capitalize()}"
         return asked
 
     return register

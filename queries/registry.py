@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from queries.question import Question, registered
 
-FAMILIES = ("strength",)
+FAMILIES = ("strength", "links", "architecture")
 """The modules that hold questions."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queries import scope
-from queries.options import CONVENTIONS, one_of
+from queries.options import CONVENTIONS, Convention, one_of
 from queries.question import question
 from store.database import Database
 from store.query import Query, Table
@@ -54,7 +54,7 @@ def convention_parameters(convention: str, bias: bool) -> dict[str, bool]:
     kept=True,
 )
 def strength(
-    database: Database, network: str, *, convention: str = "plain", bias: bool = False
+    database: Database, network: str, *, convention: Convention = "plain", bias: bool = False
 ) -> Table:
     """Strength of every neuron: in = sum of w_ik, out = sum of w_kj, total = in + out, all signed.
 
@@ -117,14 +117,17 @@ ORDER BY layer_index
     kept=True,
 )
 def layer_strength(
-    database: Database, network: str, *, convention: str = "plain", bias: bool = False
+    database: Database, network: str, *, convention: Convention = "plain", bias: bool = False
 ) -> Table:
     """Statistics of total strength in each layer, with the layers fluctuation.
 
     Parameters
     ----------
-    convention, bias
-        As in :func:`strength`.
+    convention
+        ``plain``: the sums of weights. ``cnt``: a virtual link of weight 1 into each input and out
+        of each output neuron, and the bias counted as incoming.
+    bias
+        Adds the bias to the incoming strength (``cnt`` always does).
 
     Returns
     -------
@@ -140,6 +143,11 @@ def layer_strength(
     References
     ----------
     La Malfa et al., arXiv 2110.02628: "layers fluctuation"; arXiv 2209.05488.
+
+    Example
+    -------
+    >>> layer_strength(database, "mnist").column("fluctuation")         # doctest: +SKIP
+    [1.06, 2.09, 1.2]
     """
     chosen = convention_parameters(convention, bias)
     scope.places(database, network)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from service import cypher, documentation, failures, health, networks, runs
+from service import cypher, documentation, failures, health, networks, questions, runs
 from service.access import Access
 from service.address import Addresses
 from service.desk import Desk
@@ -82,7 +82,7 @@ def create(open_database: Callable[[], Database], options: Options | None = None
     failures.install(app)
     # For the OpenAPI document only: the doorway checks the token before any route is looked up.
     token = [Depends(HTTPBearer(auto_error=False))] if options.token else []
-    for part in (networks, runs, cypher):
+    for part in (networks, runs, questions, cypher):
         app.include_router(part.router, dependencies=token)
     app.include_router(health.router)
     app.include_router(documentation.router)

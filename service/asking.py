@@ -65,8 +65,18 @@ def _refuse_unknown(request: Request) -> None:
             raise InvalidArgument(
                 f"There is no parameter {name!r} at this address; it takes {', '.join(known)}."
             )
-        if given.count(name) > 1:
+        if given.count(name) > 1 and name not in repeatable(request.scope["endpoint"]):
             raise InvalidArgument(f"The parameter {name!r} is given more than once.")
+
+
+@cache
+def repeatable(endpoint: Callable[..., Any]) -> frozenset[str]:
+    """Names of the parameters that an endpoint takes a list of."""
+    return frozenset(
+        name
+        for name, hint in typing.get_type_hints(endpoint).items()
+        if typing.get_origin(hint) is list
+    )
 
 
 @cache

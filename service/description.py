@@ -81,11 +81,16 @@ def described(question: str, *further: int) -> Described:
     Parameters
     ----------
     question
-        Key of its example in :data:`service.examples.EXAMPLES`; its operation id, too.
+        Its operation id, and the key of its example, if it has one, in
+        :data:`service.examples.EXAMPLES`.
     *further
         Statuses of errors that not every address has.
     """
-    example = {"application/json": {"example": EXAMPLES[question].answer.to_json()}}
+    example = (
+        {"application/json": {"example": EXAMPLES[question].answer.to_json()}}
+        if question in EXAMPLES
+        else {}
+    )
     failures: dict[int | str, dict[str, Any]] = {
         status: FAILURES[status] for status in sorted((*_EVERYWHERE, *further))
     }

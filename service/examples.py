@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queries import catalogue, dynamics, links, paths, strength
+from queries.question import symmetry_sentence
+from queries.registry import questions
 from store.query import Query, Table
 
 
@@ -34,7 +36,10 @@ class Example:
 
 
 def _answer(query: Query, rows: list[list[Any]], **parameters: Any) -> Table:
-    return Table(query.columns, rows, query.cypher.strip(), parameters, took_ms=4.217)
+    question = questions().get(query.name)
+    sentence = symmetry_sentence(question.survives if question else None)
+    notes = (sentence,) if sentence else ()
+    return Table(query.columns, rows, query.cypher.strip(), parameters, took_ms=4.217, notes=notes)
 
 
 _OWN = "MATCH (network:Network) WHERE network.links > $least RETURN network.name AS name"

@@ -5,20 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from queries import catalogue, links, paths, strength
+from queries import catalogue, paths
 from service.asking import Bounded, Timed
 from service.description import described
 from service.parameters import (
-    Bias,
-    Bins,
-    ByLayer,
-    Convention,
     LayerName,
     LinkCount,
-    NearZero,
     NetworkName,
     NeuronIndex,
-    OfLayer,
     OfRun,
     PathCost,
     PathCount,
@@ -57,41 +51,6 @@ async def neuron_(
 ) -> Response:
     """One neuron's strongest links, in and out."""
     return await ask(lambda database: catalogue.neuron(database, name, layer, neuron, k=k))
-
-
-@router.get("/v1/networks/{name}/strength", **described("strength", 404))
-async def strength_(
-    ask: Bounded,
-    name: NetworkName,
-    convention: Convention = "plain",
-    bias: Bias = False,
-    by_layer: ByLayer = False,
-) -> Response:
-    """Strength of every neuron: the signed sums of its incoming and outgoing weights, and their
-    total; or, with `by_layer`, their statistics in each layer.
-    """
-    measure = strength.layer_strength if by_layer else strength.strength
-    return await ask(lambda database: measure(database, name, convention=convention, bias=bias))
-
-
-@router.get("/v1/networks/{name}/links", **described("links", 404))
-async def links_(
-    ask: Bounded, name: NetworkName, bias: Bias = False, near_zero: NearZero = 1e-3
-) -> Response:
-    """Link weights of each layer: moments, quantiles and the fraction near zero."""
-    return await ask(lambda database: links.links(database, name, bias=bias, near_zero=near_zero))
-
-
-@router.get("/v1/networks/{name}/histogram", **described("histogram", 404))
-async def histogram_(
-    ask: Bounded,
-    name: NetworkName,
-    layer: OfLayer = None,
-    bins: Bins = 20,
-    bias: Bias = False,
-) -> Response:
-    """Histogram of the link weights of each layer, or of one."""
-    return await ask(lambda database: links.histogram(database, name, layer, bins=bins, bias=bias))
 
 
 @router.get("/v1/networks/{name}/paths", **described("paths", 404))

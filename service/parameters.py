@@ -63,14 +63,6 @@ Convention = Annotated[
         examples=["cnt"],
     ),
 ]
-ByLayer = Annotated[
-    bool,
-    Query(description="Statistics of each layer, with its fluctuation.", examples=[True]),
-]
-NearZero = Annotated[
-    float, Query(description="A weight counts as near zero up to this magnitude.", examples=[1e-3])
-]
-Bins = Annotated[int, Query(description="Number of equal bins, 1 to 1000.", examples=[20])]
 PathEnd = Annotated[
     str,
     Query(

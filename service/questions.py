@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from queries.question import REQUIRED, Argument, Question
+from queries.registry import questions
 from service.asking import Bounded
 from service.description import described
 from service.parameters import NetworkName, RunName
@@ -26,16 +28,31 @@ def address(question: Question) -> str:
 
     Example
     -------
-    >>> from queries.registry import questions
     >>> address(questions()["strength"])
     '/v1/networks/{name}/strength'
     """
     return f"{_PLACES[question.about][0]}/{question.title}"
 
 
-def mount(router: APIRouter, question: Question) -> None:
-    """Adds the address of a question."""
-    router.get(address(question), **described(question.name, 404))(endpoint(question))
+def example_address(question: Question) -> str:
+    """Where its example is asked.
+
+    Example
+    -------
+    >>> example_address(questions()["strength"])
+    '/v1/networks/tiny/strength?convention=cnt'
+    """
+    given = dict(question.example)
+    if question.about != "networks":
+        about = given.pop(question.about)
+        path = address(question).replace("{name}", quote(about, safe=""))
+    else:
+        path = address(question)
+    texts = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in given.items()
+    }
+    return f"{path}?{urlencode(texts, doseq=True, safe='/,*')}" if texts else path
 
 
 def endpoint(question: Question) -> Callable[..., Awaitable[Response]]:
@@ -51,12 +68,12 @@ def endpoint(question: Question) -> Callable[..., Awaitable[Response]]:
     if name is not None:
         parameters.append(inspect.Parameter("name", _KEYWORD, annotation=name))
     parameters += [
-        _parameter(argument)
+        _parameter(argument, question.example)
         for argument in question.arguments
         if name is None or argument.name != question.about
     ]
     answer.__name__ = question.name
-    answer.__doc__ = question.summary
+    answer.__doc__ = f"{question.summary}\n\nFor example `{example_address(question)}`."
     answer.__annotations__ = {each.name: each.annotation for each in parameters}
     answer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return answer
@@ -65,7 +82,7 @@ def endpoint(question: Question) -> Callable[..., Awaitable[Response]]:
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def _parameter(argument: Argument) -> inspect.Parameter:
+def _parameter(argument: Argument, example: Mapping[str, Any]) -> inspect.Parameter:
     schema = {"enum": list(argument.choices)} if argument.choices else None
     kind: Any = argument.kind
     default = argument.default
@@ -74,7 +91,25 @@ def _parameter(argument: Argument) -> inspect.Parameter:
         default = list(default) if default is not REQUIRED else default
     elif argument.optional:
         kind = kind | None
-    mark = Query(description=argument.help, json_schema_extra=schema)
+    shown = example.get(argument.name, default)
+    mark = Query(
+        description=argument.help,
+        json_schema_extra=schema,
+        examples=[list(shown) if argument.many else shown],
+    )
     return inspect.Parameter(
         argument.name, _KEYWORD, default=default, annotation=Annotated[kind, mark]
     )
+
+
+def _router() -> APIRouter:
+    router = APIRouter()
+    for question in questions().values():
+        route = router.get(
+            address(question), tags=[f"{question.about}"], **described(question.name, 404)
+        )
+        route(endpoint(question))
+    return router
+
+
+router = _router()

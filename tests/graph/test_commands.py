@@ -64,9 +64,9 @@ def test_strength_as_json(weightome: Run) -> None:
         (("neuron", "tiny", "fc1/2", "-k", "1"), "direction,layer,neuron,weight", 2),
         (("links", "tiny"), "layer,layer_index,links,mean,std,min,q05,q25,median,q75,q95,max,"
          "near_zero", 2),
-        (("links", "tiny", "--histogram", "--bins", "3"), "layer,layer_index,bin,low,high,count",
+        (("histogram", "tiny", "--bins", "3"), "layer,layer_index,bin,low,high,count",
          6),
-        (("strength", "tiny", "--by-layer"), "layer,layer_index,neurons,mean,fluctuation,min,max,"
+        (("layer-strength", "tiny"), "layer,layer_index,neurons,mean,fluctuation,min,max,"
          "in_mean,out_mean", 3),
         (("paths", "tiny", "--from", "input/1", "--to", "fc2", "-k", "4"),
          "rank,cost,product,hops,path,weights", 4),

@@ -68,7 +68,7 @@ def test_histogram(
         assert sum(row[5] for row in rows) == values.size
         # A weight on an inner edge may fall on either side of it by rounding.
         assert np.abs(np.cumsum([row[5] for row in rows]) - np.cumsum(counts)).max() <= 1
-    only = histogram(database, name, "fc2", bins=13, bias=bias)
+    only = histogram(database, name, layer="fc2", bins=13, bias=bias)
     assert only.rows == [row for row in table.rows if row[0] == "fc2"]
 
 
@@ -85,4 +85,4 @@ def test_bad_options(database: Database, tiny: str) -> None:
     with pytest.raises(InvalidArgument, match="bins cannot be 0"):
         histogram(database, tiny, bins=0)
     with pytest.raises(NotFound, match="There is no layer 'fc9' in this network; it has input"):
-        histogram(database, tiny, "fc9")
+        histogram(database, tiny, layer="fc9")

@@ -15,6 +15,7 @@ from ingest.network import Network
 from ingest.removal import delete
 from ingest.writer import write
 from queries.links import links
+from queries.options import Convention
 from queries.strength import layer_strength, strength
 from store.database import Database
 from store.errors import InvalidArgument, NotFound
@@ -29,7 +30,7 @@ PLAIN = [("input", 0, 2.0), ("input", 1, 3.0), ("fc1", 0, 8.0), ("fc1", 1, 4.0),
 
 @pytest.mark.parametrize(("convention", "expected"), [("cnt", PUBLISHED), ("plain", PLAIN)])
 def test_hand_checkable_strength(
-    database: Database, tiny: str, convention: str, expected: list[tuple[str, int, float]]
+    database: Database, tiny: str, convention: Convention, expected: list[tuple[str, int, float]]
 ) -> None:
     table = strength(database, tiny, convention=convention)
     assert table.columns == ("layer", "layer_index", "neuron", "in", "out", "total")
@@ -49,7 +50,7 @@ def test_hand_checkable_fluctuation(database: Database, tiny: str) -> None:
 @pytest.mark.parametrize("convention", ["plain", "cnt"])
 @pytest.mark.parametrize("bias", [False, True])
 def test_strength_of_a_random_network(
-    database: Database, stored: Callable[..., str], convention: str, bias: bool
+    database: Database, stored: Callable[..., str], convention: Convention, bias: bool
 ) -> None:
     random = np.random.default_rng(7)
     matrices = [random.normal(size=s).astype(np.float32) for s in ((30, 17), (17, 9), (9, 4))]
@@ -98,7 +99,7 @@ def small_networks(
 def test_any_small_network(
     database: Database,
     network: tuple[list[np.ndarray], list[np.ndarray] | None],
-    convention: str,
+    convention: Convention,
     bias: bool,
 ) -> None:
     matrices, biases = network
@@ -133,4 +134,4 @@ def test_unknown_network_and_convention(database: Database, tiny: str) -> None:
     with pytest.raises(NotFound, match="There is no network 'nothing'"):
         strength(database, "nothing")
     with pytest.raises(InvalidArgument, match=r"convention cannot be 'CNT': .* plain, cnt"):
-        strength(database, tiny, convention="CNT")
+        strength(database, tiny, convention="CNT")  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ CASES: list[tuple[str, Ask]] = [
         lambda db: strength.strength(db, "tiny", convention="cnt"),
     ),
     (
-        "/v1/networks/tiny/strength?by_layer=true&convention=cnt",
+        "/v1/networks/tiny/layer-strength?convention=cnt",
         lambda db: strength.layer_strength(db, "tiny", convention="cnt"),
     ),
     ("/v1/networks/tiny/links", lambda db: links.links(db, "tiny")),
@@ -55,7 +55,7 @@ CASES: list[tuple[str, Ask]] = [
     ("/v1/networks/tiny/histogram", lambda db: links.histogram(db, "tiny")),
     (
         "/v1/networks/tiny/histogram?layer=fc2&bins=3&bias=true",
-        lambda db: links.histogram(db, "tiny", "fc2", bins=3, bias=True),
+        lambda db: links.histogram(db, "tiny", layer="fc2", bins=3, bias=True),
     ),
     (
         "/v1/networks/tiny/paths?source=input&target=fc2/1",
@@ -100,9 +100,7 @@ def test_the_hand_checkable_strengths(client: httpx.Client) -> None:
     assert answer["columns"] == ["layer", "layer_index", "neuron", "in", "out", "total"]
     totals = [row[5] for row in answer["rows"]]
     assert totals == pytest.approx([3, 4, 8.1, 4.2, -3.7, 4.5, 0.5], abs=1e-12)
-    layers = client.get(
-        "/v1/networks/tiny/strength", params={"convention": "cnt", "by_layer": True}
-    ).json()
+    layers = client.get("/v1/networks/tiny/layer-strength", params={"convention": "cnt"}).json()
     place = layers["columns"].index("fluctuation")
     assert [row[place] for row in layers["rows"]] == pytest.approx(
         [0.5, 4.908722395446248, 2.0], rel=1e-12

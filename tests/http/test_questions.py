@@ -1,0 +1,98 @@
+"""Every question is asked in Python, on the command line and over HTTP, and answers the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from queries.mounting import mount
+from queries.question import Question
+from queries.registry import questions
+from service.questions import example_address
+from store.commandline import application, run
+from store.database import Database
+from tests.http.envelope import close
+
+QUESTIONS = list(questions().values())
+
+
+def _stable(answer: dict[str, Any]) -> dict[str, Any]:
+    """All but the rows, the time, and the names of projections, which are new each time."""
+    parameters = {key: value for key, value in answer["parameters"].items() if key != "graph"}
+    return {**answer, "parameters": parameters, "took_ms": None, "rows": None}
+
+
+def _words(question: Question) -> list[str]:
+    """The example as words of a command line."""
+    positional, options = [], []
+    for argument in question.arguments:
+        if argument.name not in question.example:
+            continue
+        value = question.example[argument.name]
+        if argument.positional:
+            positional.append(str(value))
+            continue
+        short = len(argument.name) == 1
+        flag = f"-{argument.name}" if short else f"--{argument.name.replace('_', '-')}"
+        if argument.kind is bool:
+            options += [flag] if value else [flag.replace("--", "--no-")]
+            continue
+        for each in value if argument.many else (value,):
+            options += [flag, str(each)]
+    return [question.title, *options, "--format", "json", "--", *positional]
+
+
+@pytest.fixture
+def expected(database: Database, tiny: str, question: Question) -> dict[str, Any]:
+    assert tiny == "tiny"
+    answer = question.answer(database, question.example)
+    assert answer.rows, "an example has rows"
+    assert answer.columns == question.columns
+    assert all(len(row) == len(answer.columns) for row in answer.rows)
+    assert answer.cypher, "an answer shows its Cypher"
+    found: dict[str, Any] = json.loads(json.dumps(answer.to_json()))
+    return found
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_over_http(client: httpx.Client, question: Question, expected: dict[str, Any]) -> None:
+    answer = client.get(example_address(question))
+    assert answer.status_code == 200, answer.text
+    assert _stable(answer.json()) == _stable(expected)
+    assert answer.json()["rows"] == close(expected["rows"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_on_the_command_line(
+    question: Question,
+    expected: dict[str, Any],
+    store_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in store_environment.items():
+        monkeypatch.setenv(name, value)
+    app = application("Questions.")
+    mount(app, QUESTIONS)
+    app.command("other")(lambda: None)
+    assert run(app, "queries", _words(question)) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert _stable(printed) == _stable(expected)
+    assert printed["rows"] == close(expected["rows"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_it_says_what_it_is(question: Question) -> None:
+    documented = question.ask.__doc__ or ""
+    assert question.summary.endswith(".")
+    assert len(question.summary) < 200
+    for section in ("Returns\n-------", "Raises\n------", "Example\n-------"):
+        assert section in "\n".join(line.strip() for line in documented.splitlines()), section
+    for column in question.columns:
+        assert f"``{column}``" in documented, f"{column} is not explained"
+    for argument in question.arguments:
+        assert argument.help.endswith("."), argument.name
+        assert not argument.help.lower().startswith("as in"), argument.name
