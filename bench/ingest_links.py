@@ -1,4 +1,4 @@
-"""Links per second of ingest beside the usual way, and what a question about them then takes.
+"""Links per second of ingest beside the usual way.
 
 Both write the same dense network, in turns, into a database of their own. The usual way is an
 UNWIND of maps, 10,000 links a transaction. The ratio, not the seconds, is what carries over to
@@ -10,10 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,13 +18,10 @@ import torch
 import ingest
 from ingest import writer
 from ingest.network import Network
-from queries.strength import strength
-from store.connection import connect
 from store.database import Database
 from store.errors import WeightomeError
-from store.local.server import down
+from store.local.temporary import temporary_database
 from store.query import Query
-from store.settings import Settings, load
 
 USUAL_LINKS_PER_TRANSACTION = 10_000
 
@@ -59,15 +53,6 @@ DETACH DELETE source
 RETURN count(*) AS deleted
 """,
     ("deleted",),
-)
-BARE_SUM = Query(
-    "bare_sum",
-    "The least that any question about all links takes: reading each weight once.",
-    """
-MATCH (:Network {name: $network})-[:HAS_LAYER]->(:Layer)-[:HAS_NEURON]->(n:Neuron)-[l:LINK]->()
-RETURN sum(l.weight) AS sum
-""",
-    ("sum",),
 )
 
 
@@ -107,17 +92,6 @@ def usual(database: Database, network: Network) -> float:
     return seconds
 
 
-def seconds_of(question: Callable[[], object], times: int = 5) -> float:
-    """Median seconds of a question, after it was asked once."""
-    question()
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        question()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
-
-
 def measure(database: Database, size: int, rounds: int) -> None:
     database.write(USUAL_CONSTRAINT)
     network, links = dense(size), size * size
@@ -134,13 +108,6 @@ def measure(database: Database, size: int, rounds: int) -> None:
     print(f"  UNWIND of maps        {rates['usual']:>10,.0f} links/s")
     print(f"  ingest, verified      {rates['ours']:>10,.0f} links/s")
     print(f"  ratio                 {rates['ours'] / rates['usual']:>10.2f}")
-    writer.write(database, network, name="bench")
-    answer = seconds_of(lambda: strength(database, "bench"))
-    bare = seconds_of(lambda: database.read(BARE_SUM, network="bench"))
-    print(f"strength of all {2 * size:,} neurons")
-    print(f"  strength              {answer:>10.3f} s")
-    print(f"  reading each weight   {bare:>10.3f} s")
-    print(f"  ratio                 {answer / bare:>10.2f}")
 
 
 def main() -> None:
@@ -148,13 +115,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1000, help="neurons per layer")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="weightome-bench-") as home:
-        settings = Settings(uri=None, home=Path(home), cache=load().cache_folder, port=0)
-        try:
-            with connect(settings) as database:
-                measure(database, options.size, options.rounds)
-        finally:
-            down(settings)
+    with temporary_database() as database:
+        measure(database, options.size, options.rounds)
 
 
 if __name__ == "__main__":
