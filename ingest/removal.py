@@ -10,24 +10,28 @@ from store.query import Query
 LINKS_PER_TRANSACTION = 10_000
 NEURONS_PER_TRANSACTION = 20_000
 
+# From the network `old`: no query finds it any more, and its run goes with its last snapshot,
+# unless it is $run, which goes on.
+WITHDRAWN = """
+    SET old.status = 'deleting', old.wanted_name = old.name, old.writer = $writer,
+        old.lease = datetime() + duration({seconds: $seconds})
+    REMOVE old.name
+    WITH old
+    OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(old)
+    DELETE snapshot
+    WITH old, run
+    CALL (run) {
+        WITH run
+        WHERE run IS NOT NULL AND NOT run.name = coalesce($run, '')
+          AND NOT EXISTS { (run)-[:SNAPSHOT]->() }
+        DELETE run
+    }
+"""
+
 HIDE = Query(
     "hide_network",
     "Takes a network's name and its place in a run away, so that no query finds it any more.",
-    """
-MATCH (network:Network {name: $name})
-SET network.status = 'deleting', network.wanted_name = network.name, network.writer = $writer,
-    network.lease = datetime() + duration({seconds: $seconds})
-REMOVE network.name
-WITH network
-OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(network)
-DELETE snapshot
-WITH network, run
-CALL (run) {
-    WITH run WHERE run IS NOT NULL AND NOT EXISTS { (run)-[:SNAPSHOT]->() }
-    DELETE run
-}
-RETURN network.id AS id
-""",
+    f"MATCH (old:Network {{name: $name}}){WITHDRAWN}RETURN old.id AS id",
     ("id",),
 )
 
@@ -121,7 +125,9 @@ def delete(database: Database, name: str) -> None:
     """
     clean_up(database)
     with lease.held() as writer:
-        hidden = database.write(HIDE, name=name, writer=writer, seconds=lease.SECONDS).rows
+        hidden = database.write(
+            HIDE, name=name, run=None, writer=writer, seconds=lease.SECONDS
+        ).rows
         if not hidden:
             raise NotFound(f"There is no network {name!r}.")
         remove(database, hidden[0][0], writer)

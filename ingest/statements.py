@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ingest.removal import WITHDRAWN
 from store.query import Query
 
 CLAIM = Query(
@@ -132,29 +133,20 @@ COMPLETE = Query(
     "complete_network",
     "Gives a written network its name and its run, and takes the name from the one it replaces.",
     # Locked before it is looked at: nobody may take it over between the look and the change.
-    """
-MATCH (network:Network {id: $id})
+    f"""
+MATCH (network:Network {{id: $id}})
 SET network.locked = true
 REMOVE network.locked
 WITH network WHERE network.status = 'writing' AND network.writer = $writer
-CALL () {
-    MATCH (old:Network {id: $replaces, status: 'complete'})
-    SET old.status = 'deleting', old.wanted_name = old.name, old.writer = $writer,
-        old.lease = datetime() + duration({seconds: $seconds})
-    REMOVE old.name
-    WITH old
-    OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(old)
-    DELETE snapshot
-    WITH run
-    WHERE run IS NOT NULL AND NOT run.name = coalesce($run, '')
-      AND NOT EXISTS { (run)-[:SNAPSHOT]->() }
-    DELETE run
-}
-CALL (network) {
+CALL () {{
+    MATCH (old:Network {{id: $replaces, status: 'complete'}})
+    {WITHDRAWN.strip()}
+}}
+CALL (network) {{
     WITH network WHERE $run IS NOT NULL
-    MERGE (run:Run {name: $run})
-    CREATE (run)-[:SNAPSHOT {step: $step}]->(network)
-}
+    MERGE (run:Run {{name: $run}})
+    CREATE (run)-[:SNAPSHOT {{step: $step}}]->(network)
+}}
 SET network += $properties, network.name = $name, network.status = 'complete',
     network.created = toString(datetime.truncate('second', datetime()))
 REMOVE network.wanted_name, network.writer, network.lease
