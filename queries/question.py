@@ -206,7 +206,8 @@ def question(
             raise TypeError(f"Two questions are called {read.name!r}.")
         _REGISTERED[read.name] = read
         if sentence:
-            asked.__doc__ = f"{inspect.getdoc(ask)}\n\nSymmetries\n----------\n{sentence.removeprefix('Symmetries: ').capitalize()}"
+            said = sentence.removeprefix("Symmetries: ").capitalize()
+            asked.__doc__ = f"{inspect.getdoc(ask)}\n\nSymmetries\n----------\n{said}"
         return asked
 
     return register

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 
 from queries.question import Question, registered
 
-FAMILIES = ("strength", "links", "architecture")
+FAMILIES = (
+    "strength",
+    "links",
+    "architecture",
+    "neuron_measures",
+    "population",
+    "bag_of_neurons",
+)
 """The modules that hold questions."""
 
 
