@@ -197,7 +197,7 @@ def paths(
                 found.rows[position][1],
                 product,
                 len(weights),
-                [_address(layers, neuron) for neuron in chain],
+                [scope.address(layers, neuron) for neuron in chain],
                 weights,
             ]
         )
@@ -248,10 +248,3 @@ def _reached(edges: dict[int, list[int]], start: int) -> set[int]:
                 seen.add(neighbour)
                 waiting.append(neighbour)
     return seen
-
-
-def _address(layers: list[Place], neuron: int) -> str:
-    for layer in layers:
-        if layer.first <= neuron < layer.first + layer.size:
-            return f"{layer.name}/{neuron - layer.first}"
-    raise AssertionError(f"neuron {neuron} is in no layer of this network")

@@ -14,6 +14,9 @@ FAMILIES = (
     "neuron_measures",
     "population",
     "bag_of_neurons",
+    "centrality",
+    "communities",
+    "similarity",
 )
 """The modules that hold questions."""
 

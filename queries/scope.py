@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 
 from store.database import Database
@@ -106,6 +107,24 @@ def place(layers: list[Place], name: str) -> Place:
             return layer
     known = ", ".join(layer.name for layer in layers[:12]) + (", ..." if len(layers) > 12 else "")
     raise NotFound(f"There is no layer {name!r} in this network; it has {known}.")
+
+
+def layer_of(layers: list[Place], neuron: int) -> Place:
+    """The layer that holds the neuron of that id.
+
+    Example
+    -------
+    >>> layer_of([Place("input", 0, 10, 3, ()), Place("fc1", 1, 13, 2, (0,))], 14).name
+    'fc1'
+    """
+    position = bisect.bisect_right(layers, neuron, key=lambda layer: layer.first)
+    return layers[position - 1]
+
+
+def address(layers: list[Place], neuron: int) -> str:
+    """``layer/index`` of the neuron of that id."""
+    layer = layer_of(layers, neuron)
+    return f"{layer.name}/{neuron - layer.first}"
 
 
 def neurons(layers: list[Place], address: str) -> Neurons:

@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
+from scipy.sparse.linalg import eigsh
 
 Array = NDArray[np.float64]
+
+# Below this a dense solver is as fast, and needs no iteration.
+_SMALL = 200
 
 
 def symmetric(links: csr_array) -> csr_array:
@@ -148,3 +152,37 @@ def maximal_cliques(graph: csr_array) -> Array:
     if (linked @ linked).multiply(linked).nnz:
         return np.full(graph.shape[0], np.nan)
     return np.maximum(degrees(graph), 1)
+
+
+def square_clustering(graph: csr_array) -> Array:
+    """Fraction of the squares that may be at each neuron which are there; 0 with one neighbour.
+
+    Over pairs u, w of v's neighbours: q common neighbours beside v, and a = (k_u - 1 - q - t) +
+    (k_w - 1 - q - t) that might be, where t tells whether u and w are linked; sum q / sum (a + q).
+    """
+    linked = graph.astype(bool).toarray().astype(np.float64)
+    degree = degrees(graph)
+    common = linked @ linked
+    # Sums over ordered pairs u != w of neighbours of v, as quadratic forms of v's row.
+    pairs = degree * (degree - 1)
+    np.fill_diagonal(common, 0)
+    squares = ((linked @ common) * linked).sum(axis=1) - pairs
+    triangles = ((linked @ linked) * linked).sum(axis=1)
+    ends = 2 * (degree - 1) * (linked @ degree)
+    possible = ends - 2 * pairs - 2 * squares - 2 * triangles + squares
+    found: Array = np.divide(squares, possible, out=np.zeros_like(degree), where=possible > 0)
+    return found
+
+
+def leading_eigenvector(graph: csr_array) -> Array:
+    """Eigenvector of the greatest eigenvalue, of length 1 and not negative; 0 without links."""
+    size = graph.shape[0]
+    if graph.nnz == 0:
+        return np.zeros(size)
+    weights = graph.astype(np.float64)
+    if size <= _SMALL:
+        vector = np.linalg.eigh(weights.toarray())[1][:, -1]
+    else:
+        # Always from the same start, so that the answer is always the same.
+        vector = eigsh(weights, k=1, which="LA", v0=np.ones(size))[1][:, 0]
+    return np.asarray(np.abs(vector), dtype=np.float64)

@@ -1,0 +1,269 @@
+"""Centrality, communities and similarity against networkx, which knows nothing of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from ingest.layers.build import build
+from queries import communities
+from queries.centrality import betweenness, closeness, eigenvector, harmonic, pagerank
+from queries.communities import (
+    clustering,
+    k_core,
+    leiden,
+    louvain,
+    strong_components,
+    weak_components,
+)
+from queries.similarity import embeddings, similar_neurons
+from queries.subgraph import Subgraph
+from store.database import Database
+from store.errors import InvalidArgument
+from store.query import Table
+from tests.graphs import GRAPHS
+from tests.networks import dense_network
+from tests.oracle_graphs import Matrices, directed, random_matrices
+
+PARTS = [Subgraph(), Subgraph(least=0.6), Subgraph(sign="positive")]
+
+
+def _graph(matrices: Matrices, of: Subgraph) -> nx.DiGraph:
+    positive = of.sign == "positive"
+    return directed(matrices, lambda w: w != 0 and abs(w) >= of.least and (w > 0 or not positive))
+
+
+@pytest.fixture(params=[(seed, part) for seed in (0, 1, 2) for part in range(len(PARTS))])
+def network(request: pytest.FixtureRequest, stored: Callable[..., str]) -> Any:
+    """The stored name, what of it counts, and the same as a networkx graph."""
+    seed, part = request.param
+    matrices = random_matrices(seed)
+    return stored(dense_network(matrices)), PARTS[part], _graph(matrices, PARTS[part])
+
+
+def _values(table: Table, column: str = "value") -> list[Any]:
+    return table.column(column)
+
+
+def _listed(graph: nx.Graph, values: dict[int, float]) -> Any:
+    return pytest.approx([values[node] for node in sorted(graph)], rel=1e-6, abs=1e-9)
+
+
+def test_pagerank(database: Database, network: Any) -> None:
+    name, of, graph = network
+    for weighted, weight in ((True, "magnitude"), (False, None)):
+        for damping in (0.85, 0.5):
+            expected = nx.pagerank(graph, alpha=damping, tol=1e-13, max_iter=1000, weight=weight)
+            table = pagerank(database, name, of=of, damping=damping, weighted=weighted)
+            assert _values(table) == _listed(graph, expected)
+
+
+def test_betweenness(database: Database, network: Any) -> None:
+    name, of, graph = network
+    for undirected, seen in ((False, graph), (True, graph.to_undirected())):
+        for weighted, weight in ((True, "cost"), (False, None)):
+            expected = nx.betweenness_centrality(seen, normalized=False, weight=weight)
+            table = betweenness(database, name, of=of, weighted=weighted, undirected=undirected)
+            assert _values(table) == _listed(graph, expected), (undirected, weighted)
+
+
+def test_closeness(database: Database, network: Any) -> None:
+    name, of, graph = network
+    for is_directed, seen in ((True, graph), (False, graph.to_undirected())):
+        for improved in (False, True):
+            expected = nx.closeness_centrality(seen, wf_improved=improved)
+            table = closeness(database, name, of=of, improved=improved, directed=is_directed)
+            assert _values(table) == _listed(graph, expected), (is_directed, improved)
+
+
+def test_harmonic(database: Database, network: Any) -> None:
+    name, of, graph = network
+    for is_directed, seen in ((True, graph), (False, graph.to_undirected())):
+        expected = {
+            node: value / (len(graph) - 1) for node, value in nx.harmonic_centrality(seen).items()
+        }
+        table = harmonic(database, name, of=of, directed=is_directed)
+        assert _values(table) == _listed(graph, expected), is_directed
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_eigenvector(database: Database, stored: Callable[..., str], weighted: bool) -> None:
+    matrices = random_matrices(0)
+    name = stored(dense_network(matrices))
+    graph = directed(matrices).to_undirected()
+    weights = nx.to_numpy_array(
+        graph, nodelist=sorted(graph), weight="magnitude" if weighted else None
+    )
+    values, vectors = np.linalg.eigh(weights)
+    leading = np.abs(vectors[:, values.argmax()])
+    got = _values(eigenvector(database, name, weighted=weighted))
+    assert got == pytest.approx(leading.tolist(), rel=1e-5, abs=1e-7)
+
+
+def _parts(table: Table) -> list[set[int]]:
+    found: dict[int, set[int]] = {}
+    for neuron, community in enumerate(table.column("community")):
+        found.setdefault(community, set()).add(neuron)
+    assert sorted(found) == list(range(len(found)))
+    assert list(found) == sorted(found), "numbered as they come"
+    return list(found.values())
+
+
+def test_components(database: Database, network: Any) -> None:
+    name, of, graph = network
+    weak = sorted(nx.weakly_connected_components(graph), key=min)
+    assert _parts(weak_components(database, name, of=of)) == weak
+    assert _parts(strong_components(database, name, of=of)) == [{node} for node in sorted(graph)]
+
+
+def test_recurrent_layers_are_strong_components(
+    database: Database, stored: Callable[..., str]
+) -> None:
+    name = stored(build(GRAPHS["lstm"](), "shared", allow_opaque=False))
+    sizes = [
+        len(part) for part in _parts(strong_components(database, name, of=Subgraph(wires=True)))
+    ]
+    assert max(sizes) > 1
+
+
+@pytest.mark.parametrize("find", [louvain, leiden])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_communities(
+    database: Database, network: Any, find: Callable[..., Table], weighted: bool
+) -> None:
+    name, of, graph = network
+    seen, weight = graph.to_undirected(), "magnitude" if weighted else None
+    found = _parts(find(database, name, of=of, weighted=weighted))
+    assert set().union(*found) == set(graph)
+    if not graph.number_of_edges():
+        return
+    if find is louvain:
+        # Its simultaneous moves may end anywhere; that it finds what is there, see below.
+        return
+    whole = nx.community.modularity(seen, [set(graph)], weight=weight)
+    theirs = nx.community.louvain_communities(seen, weight=weight, seed=1)
+    best = nx.community.modularity(seen, theirs, weight=weight)
+    got = nx.community.modularity(seen, found, weight=weight)
+    assert got >= max(whole, 0.85 * best)
+    assert _parts(find(database, name, of=of, weighted=weighted)) == found
+
+
+def test_two_halves_are_two_communities(database: Database, stored: Callable[..., str]) -> None:
+    half, none = np.ones((4, 4), dtype=np.float32), np.zeros((4, 4), dtype=np.float32)
+    matrix = np.block([[half, none], [none, half]])
+    name = stored(dense_network([matrix, matrix]))
+    expected = [0] * 4 + [1] * 4
+    for find in (louvain, leiden, weak_components):
+        assert find(database, name).column("community") == expected * 3
+
+
+def test_k_core(database: Database, network: Any) -> None:
+    name, of, graph = network
+    expected = nx.core_number(graph.to_undirected())
+    assert k_core(database, name, of=of).column("core") == [expected[n] for n in sorted(graph)]
+
+
+def test_square_clustering(database: Database, network: Any) -> None:
+    name, of, graph = network
+    expected = nx.square_clustering(graph.to_undirected())
+    assert clustering(database, name, of=of).column("clustering") == _listed(graph, expected)
+
+
+def test_square_clustering_with_triangles(database: Database, stored: Callable[..., str]) -> None:
+    """Links that skip a layer close triangles."""
+    name = stored(build(GRAPHS["residual"](), "unrolled", allow_opaque=False))
+    of = Subgraph(wires=True)
+    from queries.adjacency import selected
+    from queries.subgraph import selection
+
+    layers, parameters = selection(database, name, of)
+    links, _ = selected(database, layers, parameters)
+    graph = nx.from_numpy_array(links.toarray())
+    expected = nx.square_clustering(graph)
+    assert clustering(database, name, of=of).column("clustering") == _listed(graph, expected)
+
+
+def test_similar_neurons(database: Database, network: Any) -> None:
+    name, of, graph = network
+    for weighted in (True, False):
+        table = similar_neurons(database, name, of=of, k=100, weighted=weighted)
+        firsts = _firsts(database, name)
+        got = {(firsts[row[0]] + row[2], firsts[row[3]] + row[4]): row[5] for row in table.rows}
+        expected = {}
+        for one in graph:
+            for other in graph:
+                value = _jaccard(graph, one, other, weighted)
+                if one != other and value > 0:
+                    expected[one, other] = value
+        assert got == pytest.approx(expected, rel=1e-6)
+
+
+def _jaccard(graph: nx.DiGraph, one: int, other: int, weighted: bool) -> float:
+    reached = set(graph[one]) | set(graph[other])
+
+    def size(node: int, target: int) -> float:
+        if not graph.has_edge(node, target):
+            return 0.0
+        return float(graph[node][target]["magnitude"]) if weighted else 1.0
+
+    lesser = sum(min(size(one, target), size(other, target)) for target in reached)
+    greater = sum(max(size(one, target), size(other, target)) for target in reached)
+    return lesser / greater if greater else 0.0
+
+
+def _firsts(database: Database, name: str) -> dict[str, int]:
+    from queries import scope
+
+    layers = scope.places(database, name)
+    return {layer.name: layer.first - layers[0].first for layer in layers}
+
+
+def test_embeddings(database: Database, stored: Callable[..., str]) -> None:
+    half, none = np.ones((4, 4), dtype=np.float32), np.zeros((4, 4), dtype=np.float32)
+    matrix = np.block([[half, none], [none, half]])
+    name = stored(dense_network([matrix, matrix]))
+    table = embeddings(database, name, dimension=32)
+    vectors = np.array(table.column("embedding"))
+    assert vectors.shape == (24, 32)
+    communities_of = np.array(([0] * 4 + [1] * 4) * 3)
+    layer = np.array(table.column("layer_index"))
+    for each in range(3):
+        of_layer = vectors[layer == each]
+        # Neurons with the same neighbours have the same vector.
+        assert np.abs(of_layer[:4] - of_layer[0]).max() < 1e-6
+        assert np.abs(of_layer[0] - of_layer[4]).max() > 1e-3
+    assert len(communities_of) == len(vectors)
+    again = np.array(embeddings(database, name, dimension=32, seed=0).column("embedding"))
+    np.testing.assert_array_equal(again, vectors)
+    other = np.array(embeddings(database, name, dimension=32, seed=1).column("embedding"))
+    assert np.abs(other - vectors).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda db, n: pagerank(db, n, damping=1.0), "damping cannot be 1.0: give a number from 0"),
+        (lambda db, n: pagerank(db, n, iterations=0), "iterations cannot be 0"),
+        (lambda db, n: leiden(db, n, resolution=0.0), "resolution cannot be 0.0: give a number"),
+        (lambda db, n: similar_neurons(db, n, cutoff=0.0), "cutoff cannot be 0.0: give a number"),
+        (lambda db, n: similar_neurons(db, n, k=0), "k cannot be 0"),
+        (lambda db, n: embeddings(db, n, dimension=0), "dimension cannot be 0"),
+    ],
+)
+def test_bad_options(
+    database: Database, tiny: str, ask: Callable[[Database, str], Table], sentence: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=sentence):
+        ask(database, tiny)
+
+
+def test_square_clustering_is_bounded(
+    database: Database, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(communities, "MOST_NEURONS", 5)
+    with pytest.raises(InvalidArgument, match="these layers have 7 neurons, and 5 at most"):
+        clustering(database, tiny, of=Subgraph(least=1e-3))

@@ -1,0 +1,168 @@
+"""Which neurons and links an algorithm sees, and what is refused before anything is projected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ingest.layers.build import build
+from queries.adjacency import selected
+from queries.centrality import PAGERANK, pagerank
+from queries.subgraph import Sign, Subgraph, projected, selection
+from store.database import Database
+from store.errors import InvalidArgument, MemoryLimitExceeded, NotFound
+from store.query import Query
+from tests.graphs import GRAPHS
+from tests.networks import dense_network
+from tests.oracle_graphs import directed, random_matrices
+
+SIZE = Query(
+    "projected_size_for_the_test",
+    "Nodes and relationships of a projected graph.",
+    "CALL gds.graph.list($graph) YIELD nodeCount, relationshipCount "
+    "RETURN nodeCount, relationshipCount",
+    ("nodes", "relationships"),
+)
+LEFT = Query(
+    "projections_of_a_network_for_the_test",
+    "Projected graphs.",
+    "CALL gds.graph.list() YIELD graphName RETURN collect(graphName) AS graphs",
+    ("graphs",),
+)
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"least": 0.7},
+    {"sign": "positive"},
+    {"sign": "negative", "least": 0.2},
+    {"top": 5},
+    {"top": 4, "sign": "negative", "least": 0.1},
+    {"layers": ("fc1", "fc2")},
+    {"layers": ("input", "fc3")},
+    {"layers": ("fc2", "input", "fc1"), "top": 3, "sign": "positive"},
+    {"top": 1_000_000},
+]
+
+
+def _expected(matrices: list[Any], options: dict[str, Any]) -> tuple[set[int], dict[Any, float]]:
+    """Neurons and links, from the matrices alone."""
+    names = ("input", "fc1", "fc2", "fc3")
+    sizes = [matrices[0].shape[0], *(matrix.shape[1] for matrix in matrices)]
+    layer_of = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+    layers = options.get("layers") or names
+    neurons = {neuron for neuron, name in enumerate(layer_of) if name in layers}
+    sign = {"both": 0, "positive": 1, "negative": -1}[options.get("sign", "both")]
+    links = [
+        ((source, target), weight)
+        for source, target, weight in directed(matrices).edges(data="weight")
+        if source in neurons
+        and target in neurons
+        and abs(weight) >= options.get("least", 0)
+        and weight * sign >= 0
+    ]
+    links.sort(key=lambda link: -abs(link[1]))
+    return neurons, dict(links[: options.get("top", len(links))])
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_selection(
+    database: Database, stored: Callable[..., str], options: dict[str, Any], seed: int
+) -> None:
+    matrices = random_matrices(seed)
+    name = stored(dense_network(matrices))
+    neurons, links = _expected(matrices, options)
+    of = Subgraph(**options)
+    with projected(database, name, of) as part:
+        assert database.read(SIZE, graph=part.graph).rows == [[len(neurons), len(links)]]
+        assert part.links == len(links)
+    with projected(database, name, of, undirected=True) as part:
+        assert database.read(SIZE, graph=part.graph).rows == [[len(neurons), 2 * len(links)]]
+    layers, parameters = selection(database, name, of)
+    graph, _ = selected(database, layers, parameters)
+    found = {
+        (int(a), int(b)): value
+        for (a, b), value in zip(
+            np.transpose(graph.tocoo().coords), graph.tocoo().data, strict=True
+        )
+        if a < b
+    }
+    assert found == pytest.approx({ends: abs(weight) for ends, weight in links.items()})
+    # Every neuron is a node, isolated ones too.
+    assert len(pagerank(database, name, of=of).rows) == len(neurons)
+
+
+def test_wires_and_parallel_links(database: Database, stored: Callable[..., str]) -> None:
+    name = stored(build(GRAPHS["residual"](), "shared", allow_opaque=False))
+    pairs = Query(
+        "pairs_for_the_test",
+        "Pairs of neurons.",
+        "MATCH (:Network {name: $network})-[:HAS_LAYER]->()-[:HAS_NEURON]->(a)-[l:LINK|WIRE]->(b) "
+        "WHERE l.weight <> 0.0 AND type(l) IN $types RETURN count(DISTINCT [a.id, b.id]) AS pairs",
+        ("pairs",),
+    )
+    sizes = {}
+    for wires, types in ((False, ["LINK"]), (True, ["LINK", "WIRE"])):
+        with projected(database, name, Subgraph(wires=wires)) as part:
+            sizes[wires] = database.read(SIZE, graph=part.graph).rows[0][1]
+        assert sizes[wires] == database.read(pairs, network=name, types=types).rows[0][0]
+    assert sizes[True] > sizes[False] > 0
+
+
+def test_nothing_stays_after_an_error(database: Database, tiny: str) -> None:
+    names = []
+
+    def fail() -> None:
+        with projected(database, tiny, Subgraph()) as part:
+            names.append(part.graph)
+            assert part.graph in database.read(LEFT).rows[0][0]
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not set(names) & set(database.read(LEFT).rows[0][0])
+
+
+def test_what_needs_too_much_memory_is_refused_before(
+    database: Database, stored: Callable[..., str]
+) -> None:
+    name = stored(dense_network([np.ones((300, 300), dtype=np.float32)]))
+    with pytest.raises(
+        MemoryLimitExceeded,
+        match=r"would need about 5 MiB in the database, more than the 3 allowed: choose fewer",
+    ):
+        pagerank(database, name, of=Subgraph(memory=3))
+    assert pagerank(database, name, of=Subgraph(memory=3, top=10)).rows
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"layers": ("fc9",)}, NotFound, "There is no layer 'fc9' in this network; it has input"),
+        ({"least": -1.0}, InvalidArgument, "least cannot be -1.0: give a magnitude of 0 or more."),
+        ({"least": float("nan")}, InvalidArgument, "least cannot be nan"),
+        ({"sign": "plus"}, InvalidArgument, "sign cannot be 'plus': choose from both, positive"),
+        ({"top": 0}, InvalidArgument, "top cannot be 0: give a number from 1"),
+        ({"memory": 0}, InvalidArgument, "memory cannot be 0: give a number from 1"),
+    ],
+)
+def test_bad_options(
+    database: Database,
+    tiny: str,
+    options: dict[str, Any],
+    error: type[Exception],
+    sentence: str,
+) -> None:
+    with pytest.raises(error, match=sentence):
+        pagerank(database, tiny, of=Subgraph(**options))
+
+
+def test_the_cypher_is_what_was_run(database: Database, tiny: str) -> None:
+    sign: Sign = "negative"
+    answer = pagerank(database, tiny, of=Subgraph(sign=sign))
+    assert "gds.graph.project($graph" in answer.cypher
+    assert PAGERANK.run.cypher.strip() in answer.cypher
+    assert answer.parameters["sign"] == -1.0
+    assert answer.parameters["damping"] == 0.85
