@@ -37,7 +37,7 @@ Next, try:
   .venv/bin/weightome networks
   .venv/bin/weightome layer-strength {LAST}
   .venv/bin/weightome dynamics {RUN} --statistic fluctuation
-  .venv/bin/weightome paths {LAST} --from input --to output/7 -k 5 --cost nearest
+  .venv/bin/weightome paths {LAST} input output/7 -k 5 --cost nearest
   .venv/bin/weightome cypher "MATCH ()-[l:LINK]->() RETURN count(l) AS links, avg(l.weight) AS mean"
   make serve                    # the same questions over HTTP
   .venv/bin/weightome down      # stop Neo4j, which keeps running until then; nothing is lost"""

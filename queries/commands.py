@@ -20,7 +20,6 @@ from queries import (
     export,
     forward,
     mounting,
-    paths,
 )
 from queries.registry import questions
 from store import settings
@@ -83,18 +82,6 @@ def neuron_command(
     if not slash or not (index.isascii() and index.isdigit()):
         raise InvalidArgument(f"{address!r} names no neuron: write LAYER/INDEX, such as fc1/12.")
     _answer(lambda database: catalogue.neuron(database, network, layer, int(index), k=k), form)
-
-
-def paths_command(
-    network: Network,
-    source: Annotated[str, typer.Option("--from", help="LAYER/INDEX, or LAYER for any of it.")],
-    target: Annotated[str, typer.Option("--to", help="LAYER/INDEX, or LAYER for any of it.")],
-    k: Annotated[int, typer.Option("-k", help="How many paths.")] = 10,
-    cost: Annotated[str, typer.Option(help="strongest, nearest or hops.")] = "strongest",
-    form: FormatOption = Format.TABLE,
-) -> None:
-    """The k strongest (nearest, shortest) paths from a neuron or layer to another."""
-    _answer(lambda database: paths.paths(database, network, source, target, k=k, cost=cost), form)
 
 
 def dynamics_command(
@@ -218,7 +205,6 @@ def mount(app: typer.Typer) -> None:
     app.command("layers")(layers_command)
     app.command("neurons")(neurons_command)
     app.command("neuron")(neuron_command)
-    app.command("paths")(paths_command)
     app.command("dynamics")(dynamics_command)
     app.command("cypher")(cypher_command)
     app.command("export")(export_command)

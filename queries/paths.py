@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 from queries import scope
 from queries.options import one_of, positive
 from queries.projection import projection
+from queries.question import question
 from queries.scope import Neurons, Place
 from store.database import Database
 from store.errors import InvalidArgument
@@ -21,8 +23,13 @@ class Cost:
     name: str
     meaning: str
     cypher: str
+    # Of the number of negative links of a path, where only such paths count.
+    parity: int | None = None
 
 
+_STRONGEST = "-log(abs(link.weight) / $heaviest)"
+
+CostName = Literal["strongest", "nearest", "hops", "excitatory", "inhibitory"]
 COSTS = {
     cost.name: cost
     for cost in (
@@ -30,15 +37,27 @@ COSTS = {
             "strongest",
             "cost = -ln(|w| / max|w|) summed over the path: least cost is the greatest product "
             "of magnitudes among paths of equal length",
-            "-log(abs(link.weight) / $heaviest)",
+            _STRONGEST,
         ),
         Cost("nearest", "cost = 1 / |w| summed over the path", "1.0 / abs(link.weight)"),
         Cost("hops", "cost = number of links", "1.0"),
+        Cost(
+            "excitatory",
+            "cost = -ln(|w| / max|w|) summed over the path, among paths whose product is positive",
+            _STRONGEST,
+            parity=0,
+        ),
+        Cost(
+            "inhibitory",
+            "cost = -ln(|w| / max|w|) summed over the path, among paths whose product is negative",
+            _STRONGEST,
+            parity=1,
+        ),
     )
 }
 
 # A link of weight 0 carries nothing: no path runs over it.
-_LINKS_BETWEEN = """
+LINKS_BETWEEN = """
 MATCH (:Network {name: $network})-[:HAS_LAYER]->(layer:Layer) WHERE layer.index IN $layers
 MATCH (layer)-[:HAS_NEURON]->(source:Neuron)-[link:LINK|WIRE]->(target:Neuron)
 WHERE link.weight <> 0.0 AND any(ids IN $targets WHERE ids[0] <= target.id < ids[1])
@@ -48,7 +67,7 @@ WHERE link.weight <> 0.0 AND any(ids IN $targets WHERE ids[0] <= target.id < ids
 HEAVIEST_LINK = Query(
     "heaviest_link",
     "Greatest magnitude among the links between some layers; some neurons may share several.",
-    _LINKS_BETWEEN
+    LINKS_BETWEEN
     + """
 RETURN max(abs(link.weight)) AS heaviest, count(link) AS links,
        count(link.position) > 0 AS parallel
@@ -66,7 +85,7 @@ def _project(cost: Cost, *, parallel: bool) -> Query:
         f"Projects the links between some layers with {cost.meaning}.",
         f"""
 CALL () {{
-    {_LINKS_BETWEEN.strip()}
+    {LINKS_BETWEEN.strip()}
     RETURN source.id AS from, target.id AS to,
            {f"min({cost.cypher})" if parallel else cost.cypher} AS cost
     UNION ALL
@@ -83,8 +102,34 @@ RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{cost: cos
     )
 
 
-PROJECT = {cost.name: _project(cost, parallel=False) for cost in COSTS.values()}
-PROJECT_PARALLEL = {cost.name: _project(cost, parallel=True) for cost in COSTS.values()}
+_UNSIGNED = [cost for cost in COSTS.values() if cost.parity is None]
+PROJECT = {cost.name: _project(cost, parallel=False) for cost in _UNSIGNED}
+PROJECT_PARALLEL = {cost.name: _project(cost, parallel=True) for cost in _UNSIGNED}
+
+# Each neuron stands twice, as it is reached over an even (2 id) or an odd number (2 id + 1) of
+# negative links: of which sign a path is, is where it ends.
+PROJECT_SIGNED = Query(
+    "project_signed",
+    "Projects the links between some layers twice, so that a path's sign is where it ends.",
+    f"""
+CALL () {{
+    {LINKS_BETWEEN.strip()}
+    UNWIND [0, 1] AS parity
+    RETURN source.id * 2 + parity AS from,
+           target.id * 2 + CASE WHEN link.weight > 0.0 THEN parity ELSE 1 - parity END AS to,
+           min({_STRONGEST}) AS cost
+    UNION ALL
+    UNWIND range($source_first, $source_end - 1) AS id
+    RETURN $origin AS from, id * 2 AS to, 0.0 AS cost
+    UNION ALL
+    UNWIND range($target_first, $target_end - 1) AS id
+    RETURN id * 2 + $parity AS from, $goal AS to, 0.0 AS cost
+}}
+RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{cost: cost}}}})
+       AS projection
+""",
+    ("projection",),
+)
 
 YEN = Query(
     "yen",
@@ -101,12 +146,13 @@ ORDER BY index
 
 WEIGHTS_ALONG = Query(
     "weights_along",
-    "Weight of the heaviest link between each two neighbours of each path.",
+    "Weight of the heaviest link, of the wanted sign, between each two neighbours of each path.",
     """
 UNWIND range(0, size($paths) - 1) AS position
 WITH position, $paths[position] AS ids
 UNWIND range(0, size(ids) - 2) AS hop
 MATCH (source:Neuron {id: ids[hop]})-[link:LINK|WIRE]->(target:Neuron {id: ids[hop + 1]})
+WHERE $signs[position][hop] = 0 OR link.weight * $signs[position][hop] > 0.0
 WITH position, hop, link ORDER BY abs(link.weight) DESC
 WITH position, hop, head(collect(link.weight)) AS weight
 ORDER BY position, hop
@@ -119,6 +165,11 @@ ORDER BY position
 _COLUMNS = ("rank", "cost", "product", "hops", "path", "weights")
 
 
+@question(
+    columns=_COLUMNS,
+    example={"network": "tiny", "source": "input/0", "target": "fc2", "k": 2},
+    survives=("permutation",),
+)
 def paths(
     database: Database,
     network: str,
@@ -126,7 +177,7 @@ def paths(
     target: str,
     *,
     k: int = 10,
-    cost: str = "strongest",
+    cost: CostName = "strongest",
 ) -> Table:
     """The k simple paths of least cost from a neuron or layer to a neuron or layer.
 
@@ -139,7 +190,9 @@ def paths(
     cost
         ``strongest``: -ln(\\|w\\| / max\\|w\\|), max over the links between the two; least cost is
         the greatest product of magnitudes among paths with equally many links. ``nearest``:
-        1 / \\|w\\|. ``hops``: 1. Links of weight 0 are never part of a path.
+        1 / \\|w\\|. ``hops``: 1. ``excitatory``: as ``strongest``, only paths with a positive
+        product; ``inhibitory``: only those with a negative one. Links of weight 0 are never part
+        of a path.
 
     Returns
     -------
@@ -171,21 +224,29 @@ def paths(
     start, end = scope.neurons(layers, source), scope.neurons(layers, target)
     if start.layer == end.layer:
         raise InvalidArgument(f"A path from {source!r} to {target!r} stays in one layer.")
-    parameters = _bounds(network, layers, start, end)
+    parameters = ways_between(network, layers, start, end)
     notes = (COSTS[cost].meaning,)
     heaviest = database.read(HEAVIEST_LINK, **parameters)
     if not heaviest.column("links")[0]:
         return Table(_COLUMNS, [], heaviest.cypher, heaviest.parameters, notes=notes)
     # Two integers that are no neuron's id in this network.
-    beyond = layers[-1].first + layers[-1].size
+    beyond = 2 * (layers[-1].first + layers[-1].size)
     greatest, _, parallel = heaviest.rows[0]
     parameters |= {"origin": beyond, "goal": beyond + 1, "heaviest": greatest}
-    project = (PROJECT_PARALLEL if parallel else PROJECT)[cost]
+    parity = COSTS[cost].parity
+    if parity is not None:
+        project = PROJECT_SIGNED
+        parameters["parity"] = parity
+    else:
+        project = (PROJECT_PARALLEL if parallel else PROJECT)[cost]
     with projection(database, project, **parameters) as (graph, projected):
         found = database.read(YEN, graph=graph, origin=beyond, goal=beyond + 1, k=k, row_cap=k)
     scope.unchanged(database, network, layers)
+    if parity is not None:
+        found = _unfolded(found)
     chains: list[list[int]] = found.column("ids")
-    along = database.read(WEIGHTS_ALONG, paths=chains, row_cap=k)
+    signs = found.column("signs") if parity is not None else [[0] * len(ids) for ids in chains]
+    along = database.read(WEIGHTS_ALONG, paths=chains, signs=signs, row_cap=k)
     rows: list[list[object]] = []
     for position, (chain, weights) in enumerate(zip(chains, along.column("weights"), strict=True)):
         product = 1.0
@@ -211,9 +272,23 @@ def paths(
     )
 
 
-def _bounds(network: str, layers: list[Place], start: Neurons, end: Neurons) -> dict[str, Any]:
+def _unfolded(found: Table) -> Table:
+    """Paths over neurons that stand twice, as paths over neurons with the sign of each link.
+
+    A path through a recurrent layer may have come to one neuron over both parities: that is none.
+    """
+    rows = []
+    for index, cost, folded in found.rows:
+        ids = [each // 2 for each in folded]
+        if len(set(ids)) == len(ids):
+            signs = [1 if a % 2 == b % 2 else -1 for a, b in pairwise(folded)]
+            rows.append([index, cost, ids, signs])
+    return found.with_rows((*found.columns, "signs"), rows)
+
+
+def ways_between(network: str, layers: list[Place], start: Neurons, end: Neurons) -> dict[str, Any]:
     """Query parameters that bound the links a path may use to those on some way between."""
-    between = _between(layers, start.layer, end.layer)
+    between = scope.between(layers, start.layer, end.layer)
     reached = [
         end if index == end.layer.index else Neurons(layers[index])
         for index in sorted(between - {start.layer.index})
@@ -228,23 +303,3 @@ def _bounds(network: str, layers: list[Place], start: Neurons, end: Neurons) -> 
         "target_first": end.ids.start,
         "target_end": end.ids.stop,
     }
-
-
-def _between(layers: list[Place], start: Place, end: Place) -> set[int]:
-    """Indices of the layers on some way from start to end, both included; empty if none."""
-    feeds: dict[int, list[int]] = {layer.index: [] for layer in layers}
-    for layer in layers:
-        for source in layer.fed_by:
-            feeds[source].append(layer.index)
-    fed_by = {layer.index: list(layer.fed_by) for layer in layers}
-    return _reached(feeds, start.index) & _reached(fed_by, end.index)
-
-
-def _reached(edges: dict[int, list[int]], start: int) -> set[int]:
-    seen, waiting = {start}, [start]
-    while waiting:
-        for neighbour in edges[waiting.pop()]:
-            if neighbour not in seen:
-                seen.add(neighbour)
-                waiting.append(neighbour)
-    return seen

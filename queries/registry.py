@@ -17,6 +17,11 @@ FAMILIES = (
     "centrality",
     "communities",
     "similarity",
+    "paths",
+    "path_mass",
+    "shortest",
+    "cuts",
+    "carrying",
 )
 """The modules that hold questions."""
 

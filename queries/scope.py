@@ -158,6 +158,26 @@ def neurons(layers: list[Place], address: str) -> Neurons:
     return Neurons(layer, int(index))
 
 
+def between(layers: list[Place], start: Place, end: Place) -> set[int]:
+    """Indices of the layers on some way from start to end, both included; empty if none."""
+    feeds: dict[int, list[int]] = {layer.index: [] for layer in layers}
+    for layer in layers:
+        for source in layer.fed_by:
+            feeds[source].append(layer.index)
+    fed_by = {layer.index: list(layer.fed_by) for layer in layers}
+    return _reached(feeds, start.index) & _reached(fed_by, end.index)
+
+
+def _reached(edges: dict[int, list[int]], start: int) -> set[int]:
+    seen, waiting = {start}, [start]
+    while waiting:
+        for neighbour in edges[waiting.pop()]:
+            if neighbour not in seen:
+                seen.add(neighbour)
+                waiting.append(neighbour)
+    return seen
+
+
 def require_run(database: Database, run: str) -> None:
     """Raises
     ------

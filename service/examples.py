@@ -183,7 +183,10 @@ EXAMPLES = {
             f"{paths.PROJECT['strongest'].cypher.strip()};\n\n{paths.YEN.cypher.strip()}",
             {"network": "tiny", "k": 2},
             took_ms=21.03,
-            notes=(paths.COSTS["strongest"].meaning,),
+            notes=(
+                paths.COSTS["strongest"].meaning,
+                symmetry_sentence(questions()["paths"].survives),
+            ),
         ),
     ),
     "cypher": Example(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from queries import catalogue, paths
+from queries import catalogue
 from service.asking import Bounded, Timed
 from service.description import described
 from service.parameters import (
@@ -14,9 +14,6 @@ from service.parameters import (
     NetworkName,
     NeuronIndex,
     OfRun,
-    PathCost,
-    PathCount,
-    PathEnd,
 )
 
 router = APIRouter(tags=["networks"])
@@ -51,16 +48,3 @@ async def neuron_(
 ) -> Response:
     """One neuron's strongest links, in and out."""
     return await ask(lambda database: catalogue.neuron(database, name, layer, neuron, k=k))
-
-
-@router.get("/v1/networks/{name}/paths", **described("paths", 404))
-async def paths_(
-    ask: Timed,
-    name: NetworkName,
-    source: PathEnd,
-    target: PathEnd,
-    k: PathCount = 10,
-    cost: PathCost = "strongest",
-) -> Response:
-    """The k strongest, nearest or shortest paths from a neuron or layer to another."""
-    return await ask(lambda database: paths.paths(database, name, source, target, k=k, cost=cost))

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from fastapi import Path, Query
 from pydantic import AfterValidator
 
-from queries import dynamics, options, paths
+from queries import dynamics, options
 
 MOST_ROWS = 100_000
 
@@ -61,22 +61,6 @@ Convention = Annotated[
         "the bias counted as incoming.",
         json_schema_extra=_choice(options.CONVENTIONS),
         examples=["cnt"],
-    ),
-]
-PathEnd = Annotated[
-    str,
-    Query(
-        description="`LAYER/INDEX` for one neuron, `LAYER` for any neuron of it.",
-        examples=["input/0"],
-    ),
-]
-PathCount = Annotated[int, Query(description="How many paths, 1 to 10000.", examples=[3])]
-PathCost = Annotated[
-    str,
-    Query(
-        description=" ".join(f"`{cost.name}`: {cost.meaning}." for cost in paths.COSTS.values()),
-        json_schema_extra=_choice(paths.COSTS),
-        examples=["strongest"],
     ),
 ]
 LinkCount = Annotated[

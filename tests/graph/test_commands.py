@@ -68,7 +68,7 @@ def test_strength_as_json(weightome: Run) -> None:
          6),
         (("layer-strength", "tiny"), "layer,layer_index,neurons,mean,fluctuation,min,max,"
          "in_mean,out_mean", 3),
-        (("paths", "tiny", "--from", "input/1", "--to", "fc2", "-k", "4"),
+        (("paths", "tiny", "input/1", "fc2", "-k", "4"),
          "rank,cost,product,hops,path,weights", 4),
         (("architecture", "tiny"), "paths,effective_depth,effective_width", 1),
         (("dynamics", "tiny-run", "--statistic", "link_mean"), "step,network,layer,layer_index,"
@@ -100,7 +100,7 @@ def test_every_command_in_every_format(
         (("strength", "nothing"), 1, "weightome: There is no network 'nothing'."),
         (("strength", "tiny", "--convention", "x"), 1,
          "weightome: convention cannot be 'x': choose from plain, cnt."),
-        (("paths", "tiny", "--from", "input", "--to", "fc9"), 1,
+        (("paths", "tiny", "input", "fc9"), 1,
          "weightome: There is no layer 'fc9' in this network; it has input, fc1, fc2."),
         (("neuron", "tiny", "fc1"), 1,
          "weightome: 'fc1' names no neuron: write LAYER/INDEX, such as fc1/12."),

@@ -13,14 +13,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ingest.layers.build import build
 from ingest.network import Network
 from queries import paths as paths_module
-from queries.paths import paths
+from queries import scope
+from queries.paths import CostName, paths
 from queries.projection import projection
 from store.database import Database
 from store.errors import InvalidArgument, InvalidQuery, NotFound
 from store.query import Query
 from tests import oracle
+from tests.graphs import GRAPHS
 from tests.networks import dense_network
 
 PROJECTIONS = Query("projections", "", "CALL gds.graph.list() YIELD graphName", ("graphName",))
@@ -47,15 +50,19 @@ def _expected(
     usable[0] = usable[0][sources]
     usable[-1] = usable[-1][:, targets]
     heaviest = max(float(np.abs(matrix).max()) for matrix in usable)
+    wanted = {"excitatory": 1, "inhibitory": -1}.get(cost, 0)
+    found = [each for each in found if wanted == 0 or math.prod(each[1]) * wanted > 0]
     price = {
         "strongest": lambda w: -math.log(abs(w) / heaviest),
+        "excitatory": lambda w: -math.log(abs(w) / heaviest),
+        "inhibitory": lambda w: -math.log(abs(w) / heaviest),
         "nearest": lambda w: 1 / abs(w),
         "hops": lambda w: 1.0,
     }[cost]
     return sorted((sum(map(price, along)), neurons, along) for neurons, along in found)
 
 
-@pytest.mark.parametrize("cost", ["strongest", "nearest"])
+@pytest.mark.parametrize("cost", ["strongest", "nearest", "excitatory", "inhibitory"])
 @pytest.mark.parametrize(
     ("source", "target", "sources", "targets"),
     [
@@ -68,7 +75,7 @@ def _expected(
 def test_against_enumeration(
     database: Database,
     stored: Callable[..., str],
-    cost: str,
+    cost: CostName,
     source: str,
     target: str,
     sources: list[int],
@@ -86,7 +93,7 @@ def test_against_enumeration(
         assert row["weights"] == along
         assert row["product"] == pytest.approx(math.prod(along), rel=1e-12)
         assert row["hops"] == 3
-    assert table.notes == (paths_module.COSTS[cost].meaning,)
+    assert table.notes[0] == paths_module.COSTS[cost].meaning
     assert database.read(PROJECTIONS).rows == []
 
 
@@ -125,7 +132,7 @@ def test_bad_ends(database: Database, tiny: str) -> None:
     with pytest.raises(InvalidArgument, match="stays in one layer"):
         paths(database, tiny, "fc1/0", "fc1/1")
     with pytest.raises(InvalidArgument, match="cost cannot be 'best'"):
-        paths(database, tiny, "input", "fc2", cost="best")
+        paths(database, tiny, "input", "fc2", cost="best")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="k cannot be 0"):
         paths(database, tiny, "input", "fc2", k=0)
 
@@ -209,3 +216,28 @@ def test_larger_network(
         magnitude = (magnitude[0][:, None] * np.abs(matrix)).max(axis=0, keepdims=True)
     table = paths(database, name, "input/7", "fc3/4", k=1)
     assert abs(table.rows[0][2]) == pytest.approx(magnitude[0, 4], rel=1e-12)
+
+
+def test_signed_paths_over_parallel_links(database: Database, stored: Callable[..., str]) -> None:
+    """Of a kernel's links between two neurons, that of the wanted sign is named."""
+    name = stored(build(GRAPHS["convolutions"](), "shared", allow_opaque=False))
+    layers = [layer.name for layer in scope.places(database, name)]
+    for cost, sign in (("excitatory", 1), ("inhibitory", -1)):
+        table = paths(database, name, layers[0], layers[-1], k=20, cost=cost)  # type: ignore[arg-type]
+        assert len(table.rows) == 20
+        assert all(product * sign > 0 for product in table.column("product"))
+        for weights, product in zip(table.column("weights"), table.column("product"), strict=True):
+            assert math.prod(weights) == pytest.approx(product)
+        assert table.column("cost") == sorted(table.column("cost"))
+
+
+def test_signed_paths_through_a_recurrent_layer(
+    database: Database, stored: Callable[..., str]
+) -> None:
+    name = stored(build(GRAPHS["lstm"](), "shared", allow_opaque=False))
+    layers = [layer.name for layer in scope.places(database, name)]
+    table = paths(database, name, layers[0], layers[-1], k=30, cost="inhibitory")
+    assert table.rows
+    for path, product in zip(table.column("path"), table.column("product"), strict=True):
+        assert len(set(path)) == len(path)
+        assert product < 0
