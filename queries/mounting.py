@@ -61,6 +61,8 @@ def _parameter(argument: Argument) -> inspect.Parameter:
         mark = typer.Argument(help=text)
     else:
         flag = f"--{argument.name.replace('_', '-')}"
+        if argument.kind is bool and argument.default:
+            flag = f"{flag}/--no-{flag.removeprefix('--')}"
         names = [f"-{argument.name}"] if len(argument.name) == 1 else [flag]
         mark = typer.Option(*names, help=text)
     kind: Any = argument.kind

@@ -22,6 +22,11 @@ FAMILIES = (
     "shortest",
     "cuts",
     "carrying",
+    "layer_statistics",
+    "spectra",
+    "tying",
+    "snapshots",
+    "dead_units",
 )
 """The modules that hold questions."""
 

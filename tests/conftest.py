@@ -90,6 +90,22 @@ def tiny(database: Database) -> Iterator[str]:
     delete(database, "tiny")
 
 
+@pytest.fixture(scope="session")
+def examples(database: Database, tiny: str) -> Iterator[None]:
+    """What else the examples of the questions are about."""
+    for step in (0, 1):
+        matrix = np.array([[1, -2], [3, 4 + step]], dtype=np.float32)
+        network = dense_network([matrix, matrix])
+        write(database, network, name=f"step-{step}", run="two-steps", step=step, replace=True)
+    # A ReLU that nothing makes positive.
+    matrices = [np.array([[1, -2], [3, -4]], dtype=np.float32), np.ones((2, 2), dtype=np.float32)]
+    dead = dense_network(matrices, activations=["relu", "identity"])
+    write(database, dead, name="dead", replace=True)
+    yield
+    for name in ("step-0", "step-1", "dead"):
+        delete(database, name)
+
+
 @pytest.fixture
 def stored(database: Database, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
     """Writes a network under a name of the test's own; all are deleted after the test."""

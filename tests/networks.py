@@ -16,6 +16,7 @@ def dense_network(
     matrices: Sequence[NDArray[Any]],
     biases: Sequence[NDArray[Any]] | None = None,
     names: Sequence[str] | None = None,
+    activations: Sequence[str] | None = None,
 ) -> Network:
     """A chain of dense layers; matrices are sources x targets, as in the design."""
     names = names or [f"fc{number + 1}" for number in range(len(matrices))]
@@ -35,6 +36,7 @@ def dense_network(
                 name,
                 "linear",
                 (matrix.shape[1],),
+                activation="identity" if activations is None else activations[number],
                 takes=(("layer", number),),
                 scalars={}
                 if bias is None

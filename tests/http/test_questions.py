@@ -46,8 +46,7 @@ def _words(question: Question) -> list[str]:
 
 
 @pytest.fixture
-def expected(database: Database, tiny: str, question: Question) -> dict[str, Any]:
-    assert tiny == "tiny"
+def expected(database: Database, examples: None, question: Question) -> dict[str, Any]:
     answer = question.answer(database, question.example)
     assert answer.rows, "an example has rows"
     assert answer.columns == question.columns
