@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from queries import (
     catalogue,
@@ -20,7 +18,9 @@ from queries import (
     export,
     forward,
     mounting,
+    observing_commands,
 )
+from queries.observing_commands import read_samples
 from queries.registry import questions
 from store import settings
 from store.commandline import Format, FormatOption, print_table
@@ -169,7 +169,7 @@ def forward_command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Compute a network's outputs from what is stored alone."""
-    samples = _samples(inputs)
+    samples = read_samples(inputs)
     with connect(settings.load()) as database:
         outputs = forward.forward(database, network, samples, activation=activation)
     if output is None:
@@ -185,19 +185,6 @@ def forward_command(
         raise InvalidArgument(f"{str(output)!r} cannot be written: {error.strerror}.") from error
 
 
-def _samples(path: Path) -> NDArray[np.float64] | dict[str, NDArray[np.float64]]:
-    try:
-        # Never a pickle: an object array could run code.
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.lib.npyio.NpzFile):
-            with found:
-                return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidArgument(f"{str(path)!r} is not a .npy file of numbers: {error}.") from error
-    samples: NDArray[np.float64] = found
-    return samples
-
-
 def mount(app: typer.Typer) -> None:
     """Adds the questions to a command line."""
     app.command("runs")(runs_command)
@@ -209,4 +196,5 @@ def mount(app: typer.Typer) -> None:
     app.command("cypher")(cypher_command)
     app.command("export")(export_command)
     app.command("forward")(forward_command)
+    observing_commands.mount(app)
     mounting.mount(app, questions().values())

@@ -27,6 +27,8 @@ FAMILIES = (
     "tying",
     "snapshots",
     "dead_units",
+    "observations",
+    "divergence",
 )
 """The modules that hold questions."""
 

@@ -10,6 +10,7 @@
     (:Layer)      -[:HAS_NEURON]->    (:Neuron {id, index, bias, bias_param, role, head, ...})
     (:Neuron)     -[:LINK {weight, param, position}]-> (:Neuron)  one per learned weight
     (:Neuron)     -[:WIRE {weight, position}]->        (:Neuron)  fixed, never in strength
+    (:Network)    -[:HAS_OBSERVATION]-> (:Observation {name, key, samples, labels, created})
     (:Network)    -[:HAS_ANSWER]->    (:Answer {key, question, body, created})
     (:Store {key, version, next_neuron, next_network})     one per database
 
@@ -18,8 +19,9 @@
 uniqueness of names is the database's own. ``param`` is the position of a weight in the flat
 vector of all parameters; ``Parameter.first`` says where each tensor begins in it, so links that
 share a weight (convolutions, tied layers) carry the same ``param``. A tensor that links and
-neurons do not hold in whole is kept as ``Parameter.values``. An ``Answer`` is what a question about
-the network was answered, see :mod:`queries.answers`.
+neurons do not hold in whole is kept as ``Parameter.values``. An ``Answer`` is what a
+question about the network was answered (:mod:`queries.answers`); an ``Observation`` is a sample that
+was run through it, whose results are properties of the neurons (:mod:`queries.observing`).
 
 ``Network.view`` is ``shared`` (a neuron stands along ``Layer.axes`` of the layer's ``shape`` and is
 used again along the others) or ``unrolled`` (a neuron for each value; images' neurons have

@@ -12,6 +12,7 @@ import pytest
 from ingest.network import Network
 from ingest.removal import delete
 from ingest.writer import write
+from queries.observing import observe
 from store.connection import connect
 from store.database import Database
 from store.errors import NotFound
@@ -101,8 +102,10 @@ def examples(database: Database, tiny: str) -> Iterator[None]:
     matrices = [np.array([[1, -2], [3, -4]], dtype=np.float32), np.ones((2, 2), dtype=np.float32)]
     dead = dense_network(matrices, activations=["relu", "identity"])
     write(database, dead, name="dead", replace=True)
+    write(database, hand_checkable(), name="observed", replace=True)
+    observe(database, "observed", np.array([[1, 1], [1, -1]]), name="ones", labels=[0, 1])
     yield
-    for name in ("step-0", "step-1", "dead"):
+    for name in ("step-0", "step-1", "dead", "observed"):
         delete(database, name)
 
 

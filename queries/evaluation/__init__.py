@@ -10,11 +10,11 @@ import numpy as np
 
 from queries import activations
 from queries.evaluation import arithmetic, attention, linear, norms, pooling, recurrent
-from queries.evaluation.recurrent import lstm_states
+from queries.evaluation.recurrent import gate_sums, lstm_states
 from queries.evaluation.shapes import Array, Attributes, Family, Inputs, Tensors
 from store.errors import InvalidArgument
 
-__all__ = ["KINDS", "evaluate", "lstm_states"]
+__all__ = ["KINDS", "evaluate", "gate_sums", "lstm_states"]
 
 
 def _same(_attributes: Attributes, inputs: Inputs, _tensors: Tensors) -> Array:

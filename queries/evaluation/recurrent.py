@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import expit
@@ -74,6 +75,24 @@ def gru(attributes: Attributes, inputs: Inputs, tensors: Tensors) -> Array:
         hidden = (1 - update) * np.tanh(gate["n"] + remembered) + update * hidden
         hiddens[:, time] = hidden
     return hiddens
+
+
+def gate_sums(attributes: Attributes, inputs: Inputs, tensors: Tensors, hiddens: Array) -> Array:
+    """What each gate receives over its links, with its biases, at all times: (batch, T, gates x H).
+
+    Parameters
+    ----------
+    hiddens
+        The hidden states at all times, as the layer computed them.
+    """
+    before = np.empty_like(hiddens)
+    (start,) = _initial(inputs[:2], tensors, 1)
+    times = _times(attributes, inputs)
+    before[:, times[0]] = start
+    for earlier, time in pairwise(times):
+        before[:, time] = hiddens[:, earlier]
+    recurrent = before @ tensors["weight_hh"].T + tensors.get("bias_hh", 0.0)
+    return np.asarray(_from_inputs(inputs, tensors) + recurrent)
 
 
 def _from_inputs(inputs: Inputs, tensors: Tensors) -> Array:
