@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
 from queries.adjacency import measured_on_links
 from queries.options import positive
 from queries.question import question
-from queries.subgraph import WHOLE, Algorithm, Subgraph, algorithm, measured
+from queries.subgraph import (
+    MAGNITUDES,
+    WHOLE,
+    Algorithm,
+    Subgraph,
+    algorithm,
+    measured,
+    notes_on,
+    refuse_large_columns,
+)
 from queries.undirected import leading_eigenvector
 from store.database import Database
 from store.errors import InvalidArgument
@@ -13,10 +29,12 @@ from store.query import Table
 
 COLUMNS = ("layer", "layer_index", "neuron", "value")
 
-MOST_NEURONS = 100_000
-"""The eigenvector is found on sparse links, so that many neurons may be measured."""
+# The eigenvector is found on sparse links: what bounds it is memory, about so much a neuron.
+_MOST_NEURONS = 100_000_000
+_BYTES_PER_NEURON = 300
+# Eigenvalues that differ by less, as a fraction, are one.
+_TIE = 1e-9
 
-_MAGNITUDES = "The weight of a link is its magnitude; of several links between two neurons the sum."
 _LENGTHS = "The length of a link is 1 / |w|; of several links between two neurons 1 / their sum."
 _HOPS = "Every link has the length 1."
 
@@ -83,7 +101,7 @@ def pagerank(
         of,
         PAGERANK,
         COLUMNS,
-        notes=(_MAGNITUDES,) if weighted else (),
+        notes=(MAGNITUDES,) if weighted else (),
         damping=damping,
         iterations=iterations,
         weight="weight" if weighted else None,
@@ -286,9 +304,10 @@ def eigenvector(
 ) -> Table:
     """Eigenvector centrality of every neuron: central is who is tied to central ones.
 
-    Links lead both ways. Computed by SciPy on the subgraph's links, read in columns: Graph Data
-    Science divides weights by their sum, which gives strengths instead, and its power iteration
-    swings for ever between the even and the odd layers.
+    Links lead both ways. Where several separate parts are equally central, each has its share; the
+    others have 0. Computed by SciPy on the subgraph's links, read in columns: Graph Data Science
+    divides weights by their sum, which gives strengths instead, and its power iteration swings for
+    ever between the even and the odd layers.
 
     Parameters
     ----------
@@ -305,7 +324,7 @@ def eigenvector(
 
     Raises
     ------
-    NotFound, InvalidArgument
+    NotFound, InvalidArgument, MemoryLimitExceeded
 
     References
     ----------
@@ -316,11 +335,53 @@ def eigenvector(
     >>> eigenvector(database, "mnist", of=Subgraph(least=0.1)).rows[0]  # doctest: +SKIP
     ['input', 0, 0, 0.011]
     """
-    return measured_on_links(
+    refuse_large_columns(database, network, of, lambda neurons: _BYTES_PER_NEURON * neurons)
+    table = measured_on_links(
         database,
         network,
         of,
         COLUMNS,
-        lambda links: leading_eigenvector(links if weighted else links.astype(bool)),
-        MOST_NEURONS,
+        lambda links: principal_vector(links if weighted else links.astype(bool)),
+        _MOST_NEURONS,
     )
+    said = (MAGNITUDES,) if weighted else ()
+    return replace(table, notes=(*said, *table.notes, *notes_on(of)))
+
+
+def principal_vector(links: csr_array) -> NDArray[np.float64]:
+    """What the power iteration from equal values comes to; all 0 without links.
+
+    Parts that share the greatest eigenvalue, such as the time steps of an unrolled network, have
+    no single eigenvector: the one nearest to equal values is the sum of the parts' own, each times
+    its sum.
+
+    Parameters
+    ----------
+    links
+        Symmetric, not negative.
+
+    Example
+    -------
+    >>> two_pairs = csr_array([[0, 2, 0, 0], [2, 0, 0, 0], [0, 0, 0, 2.0], [0, 0, 2, 0]])
+    >>> principal_vector(two_pairs).round(3).tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    found = np.zeros(links.shape[0])
+    count, part_of = connected_components(links, directed=False)
+    parts = np.split(
+        np.argsort(part_of, kind="stable"), np.cumsum(np.bincount(part_of, minlength=count))[:-1]
+    )
+    greatest = 0.0
+    for members in parts:
+        if len(members) < 2:
+            continue
+        part = links[members][:, members].astype(np.float64)
+        vector = leading_eigenvector(part)
+        value = float(vector @ (part @ vector))
+        if value > greatest * (1 + _TIE):
+            found[:] = 0
+            greatest = value
+        if value >= greatest * (1 - _TIE):
+            found[members] = vector * vector.sum()
+    length = np.linalg.norm(found)
+    return found / length if length else found

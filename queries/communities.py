@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from queries import scope
 from queries.adjacency import measured_on_links
 from queries.question import question
-from queries.subgraph import WHOLE, Subgraph, algorithm, measured
+from queries.subgraph import (
+    MAGNITUDES,
+    WHOLE,
+    Algorithm,
+    Subgraph,
+    algorithm,
+    answered,
+    measured,
+    notes_on,
+    projected,
+    refuse_large_columns,
+)
 from queries.undirected import square_clustering
 from store.database import Database
 from store.errors import InvalidArgument
-from store.query import Table
+from store.query import Query, Table
 
 COLUMNS = ("layer", "layer_index", "neuron", "community")
 
-MOST_NEURONS = 6_000
-"""Square clustering needs matrices of neurons x neurons."""
+MOST_NEURONS = 20_000
+"""Square clustering needs matrices of neurons x neurons, four of them at a time."""
+_MATRICES = 4 * 8 + 2
 
 
 def _numbered(rows: list[list[Any]]) -> list[list[Any]]:
@@ -27,18 +46,40 @@ def _numbered(rows: list[list[Any]]) -> list[list[Any]]:
 _COMMUNITY = "YIELD nodeId, communityId RETURN nodeId AS id, communityId AS community ORDER BY id"
 _COMPONENT = "YIELD nodeId, componentId RETURN nodeId AS id, componentId AS community ORDER BY id"
 
-LOUVAIN = algorithm(
-    "louvain",
-    "Communities of a projected graph by Louvain.",
-    "gds.louvain.stream",
-    "{relationshipWeightProperty: $weight, concurrency: 1}",
-    _COMMUNITY,
-    ("id", "community"),
+
+def _rated(name: str, configuration: str) -> tuple[Algorithm, Query]:
+    """An algorithm that finds communities, and how good those are that it finds."""
+    procedure = f"gds.{name}"
+    found = algorithm(
+        name,
+        f"Communities of a projected graph by {name.capitalize()}.",
+        f"{procedure}.stream",
+        configuration,
+        _COMMUNITY,
+        ("id", "community"),
+    )
+    rating = Query(
+        f"{name}_modularity",
+        f"How many communities {name.capitalize()} finds, and their modularity.",
+        f"""
+CALL {procedure}.stats($graph, {configuration}) YIELD communityCount, modularity
+RETURN communityCount AS communities, modularity
+""",
+        ("communities", "modularity"),
+    )
+    return found, rating
+
+
+LOUVAIN, LOUVAIN_MODULARITY = _rated(
+    "louvain", "{relationshipWeightProperty: $weight, concurrency: 1}"
 )
 
 
 @question(
-    columns=COLUMNS, example={"network": "tiny", "least": 4.0}, survives=("permutation",), kept=True
+    columns=COLUMNS,
+    example={"network": "tiny", "least": 4.0},
+    survives=(),
+    kept=True,
 )
 def louvain(
     database: Database, network: str, *, of: Subgraph = WHOLE, weighted: bool = True
@@ -46,7 +87,9 @@ def louvain(
     """Communities of neurons that are tied among each other more than to others, by Louvain.
 
     Links lead both ways. Graph Data Science moves many neurons at once, which in a layered network,
-    where no two of a layer are tied, can end worse than it began: :func:`leiden` is safer.
+    where no two of a layer are tied, can miss communities that are there: :func:`leiden` is safer,
+    and the note on modularity tells. Which of several equally good divisions it ends in hangs on
+    the order of the neurons.
 
     Parameters
     ----------
@@ -73,30 +116,22 @@ def louvain(
     >>> louvain(database, "mnist", of=Subgraph(top=2000)).rows[0]       # doctest: +SKIP
     ['input', 0, 0, 0]
     """
-    return measured(
-        database,
-        network,
-        of,
-        LOUVAIN,
-        COLUMNS,
-        undirected=True,
-        change=_numbered,
-        weight="weight" if weighted else None,
+    return _communities(
+        database, network, of, LOUVAIN, LOUVAIN_MODULARITY, {"weight": _weight(weighted)}
     )
 
 
-LEIDEN = algorithm(
+LEIDEN, LEIDEN_MODULARITY = _rated(
     "leiden",
-    "Communities of a projected graph by Leiden.",
-    "gds.leiden.stream",
     "{relationshipWeightProperty: $weight, gamma: $resolution, randomSeed: $seed, concurrency: 1}",
-    _COMMUNITY,
-    ("id", "community"),
 )
 
 
 @question(
-    columns=COLUMNS, example={"network": "tiny", "least": 4.0}, survives=("permutation",), kept=True
+    columns=COLUMNS,
+    example={"network": "tiny", "least": 4.0},
+    survives=(),
+    kept=True,
 )
 def leiden(
     database: Database,
@@ -109,7 +144,8 @@ def leiden(
 ) -> Table:
     """Communities by Leiden: as Louvain, and each is connected.
 
-    Links lead both ways.
+    Links lead both ways. Which of several equally good divisions it ends in hangs on the order of
+    the neurons and the seed; the note on modularity tells how good it is.
 
     Parameters
     ----------
@@ -142,18 +178,40 @@ def leiden(
     """
     if not resolution > 0:
         raise InvalidArgument(f"resolution cannot be {resolution}: give a number above 0.")
-    return measured(
-        database,
-        network,
-        of,
-        LEIDEN,
-        COLUMNS,
-        undirected=True,
-        change=_numbered,
-        weight="weight" if weighted else None,
-        resolution=resolution,
-        seed=seed,
-    )
+    chosen = {"weight": _weight(weighted), "resolution": resolution, "seed": seed}
+    return _communities(database, network, of, LEIDEN, LEIDEN_MODULARITY, chosen)
+
+
+def _weight(weighted: bool) -> str | None:
+    return "weight" if weighted else None
+
+
+def _communities(
+    database: Database,
+    network: str,
+    of: Subgraph,
+    asked: Algorithm,
+    rating: Query,
+    chosen: dict[str, Any],
+) -> Table:
+    with projected(database, network, of, (asked, chosen), undirected=True) as part:
+        rated = database.read(rating, graph=part.graph, **chosen)
+        count, modularity = rated.rows[0]
+        # Where Leiden leaves each neuron on its own, Graph Data Science 2.26 cannot stream that.
+        alone = count == len(part.neurons)
+        found = None if alone else database.read(asked.run, graph=part.graph, **chosen)
+    scope.unchanged(database, network, part.layers)
+    if found is None:
+        rows = [[neuron, number] for number, neuron in enumerate(part.neurons)]
+    else:
+        rows = _numbered(found.rows)
+    notes = () if chosen["weight"] is None else (MAGNITUDES,)
+    if not math.isnan(modularity):
+        at = f" at resolution {chosen['resolution']:g}" if "resolution" in chosen else ""
+        notes = (*notes, f"The modularity of these {count:,} communities{at} is {modularity:.6g}.")
+    table = answered(part, (rated,) if found is None else (rated, found), COLUMNS, rows, notes)
+    cap = database.row_cap
+    return replace(table, rows=table.rows[:cap], truncated=table.truncated or len(rows) > cap)
 
 
 WEAK_COMPONENTS = algorithm(
@@ -168,8 +226,8 @@ WEAK_COMPONENTS = algorithm(
 
 @question(
     columns=COLUMNS,
-    example={"network": "tiny", "least": 5.0},
-    survives=("permutation",),
+    example={"network": "tiny"},
+    survives=("permutation", "rescaling"),
     kept=True,
 )
 def weak_components(database: Database, network: str, *, of: Subgraph = WHOLE) -> Table:
@@ -215,7 +273,7 @@ STRONG_COMPONENTS = algorithm(
 @question(
     columns=COLUMNS,
     example={"network": "tiny"},
-    survives=("permutation", "rescaling", "duplication"),
+    survives=("permutation", "rescaling"),
     kept=True,
 )
 def strong_components(database: Database, network: str, *, of: Subgraph = WHOLE) -> Table:
@@ -263,8 +321,8 @@ K_CORE = algorithm(
 
 @question(
     columns=CORE_COLUMNS,
-    example={"network": "tiny", "least": 3.0},
-    survives=("permutation",),
+    example={"network": "tiny"},
+    survives=("permutation", "rescaling"),
     kept=True,
 )
 def k_core(database: Database, network: str, *, of: Subgraph = WHOLE) -> Table:
@@ -328,7 +386,9 @@ def clustering(database: Database, network: str, *, of: Subgraph = WHOLE) -> Tab
     NotFound
         If the network or a layer does not exist.
     InvalidArgument
-        If the layers have more than 6,000 neurons, or an option cannot be.
+        If the layers have more than 20,000 neurons, or an option cannot be.
+    MemoryLimitExceeded
+        If matrices of neurons x neurons would need more memory than is allowed.
 
     References
     ----------
@@ -339,6 +399,16 @@ def clustering(database: Database, network: str, *, of: Subgraph = WHOLE) -> Tab
     >>> clustering(database, "mnist", of=Subgraph(least=0.1)).rows[0]   # doctest: +SKIP
     ['input', 0, 0, 0.31]
     """
-    return measured_on_links(
-        database, network, of, CLUSTERING_COLUMNS, square_clustering, MOST_NEURONS
+    refuse_large_columns(database, network, of, lambda neurons: _MATRICES * neurons**2)
+    table = measured_on_links(
+        database, network, of, CLUSTERING_COLUMNS, _clustering_of_linked, MOST_NEURONS
     )
+    return replace(table, notes=(*table.notes, *notes_on(of)))
+
+
+def _clustering_of_linked(links: csr_array) -> NDArray[np.float64]:
+    """Square clustering, in matrices of no more neurons than have links."""
+    found = np.zeros(links.shape[0])
+    linked = np.flatnonzero(np.diff(links.indptr))
+    found[linked] = square_clustering(links[linked][:, linked])
+    return found

@@ -29,6 +29,9 @@ FAMILIES = (
     "dead_units",
     "observations",
     "divergence",
+    "run_statistic",
+    "population_statistics",
+    "shuffles",
 )
 """The modules that hold questions."""
 

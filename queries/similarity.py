@@ -7,7 +7,16 @@ from typing import Any
 from queries import scope
 from queries.options import positive
 from queries.question import question
-from queries.subgraph import WHOLE, Subgraph, algorithm, measured, projected
+from queries.subgraph import (
+    MAGNITUDES,
+    WHOLE,
+    Subgraph,
+    address,
+    algorithm,
+    answered,
+    measured,
+    projected,
+)
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Table
@@ -39,7 +48,8 @@ def similar_neurons(
 ) -> Table:
     """The neurons most alike in where their outgoing links lead, by Jaccard's coefficient.
 
-    Candidates for merging when a network is pruned. Signs are not looked at.
+    Candidates for merging when a network is pruned. Signs are not looked at, nor links from a
+    neuron to itself.
 
     Parameters
     ----------
@@ -85,22 +95,9 @@ def similar_neurons(
     scope.unchanged(database, network, part.layers)
     rows = []
     for neuron, other, similarity in found.rows:
-        here, there = (scope.layer_of(part.layers, each) for each in (neuron, other))
-        rows.append(
-            [
-                *(here.name, here.index, neuron - here.first),
-                *(there.name, other - there.first, similarity),
-            ]
-        )
-    return Table(
-        SIMILAR_COLUMNS,
-        rows,
-        f"{part.table.cypher};\n\n{found.cypher}",
-        {**part.table.parameters, **found.parameters},
-        found.truncated,
-        part.table.took_ms + found.took_ms,
-        ("The weight of a link is its magnitude.",) if weighted else (),
-    )
+        other_layer, _, other_neuron = address(part.layers, other)
+        rows.append([neuron, other_layer, other_neuron, similarity])
+    return answered(part, (found,), SIMILAR_COLUMNS, rows, (MAGNITUDES,) if weighted else ())
 
 
 EMBEDDING_COLUMNS = ("layer", "layer_index", "neuron", "embedding")
@@ -170,7 +167,7 @@ def embeddings(
         EMBEDDINGS,
         EMBEDDING_COLUMNS,
         undirected=True,
-        notes=("The weight of a link is its magnitude.",) if weighted else (),
+        notes=(MAGNITUDES,) if weighted else (),
         dimension=dimension,
         weight="weight" if weighted else None,
         seed=seed,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from queries import scope
+from queries.memory import refuse_here, refuse_in_database
 from queries.options import one_of, positive
 from queries.projection import projection
 from queries.scope import Place
 from store.database import Database
-from store.errors import InvalidArgument, MemoryLimitExceeded
+from store.errors import InvalidArgument
 from store.query import Query, Table
 
 Sign = Literal["both", "positive", "negative"]
@@ -38,7 +39,7 @@ class Subgraph:
     wires
         Fixed links (residual sums, pools, gates) too.
     memory
-        Refuse what Graph Data Science estimates to need more than this many MiB.
+        Refuse what is estimated to need more than this many MiB of memory.
     """
 
     layers: tuple[str, ...] = ()
@@ -50,6 +51,11 @@ class Subgraph:
 
 
 WHOLE: Final = Subgraph()
+
+MAGNITUDES: Final = (
+    "The weight of a link is its magnitude; of several links between two neurons the sum."
+)
+"""What an answer says where weights count."""
 
 _NEURONS = """
 MATCH (:Network {name: $network})-[:HAS_LAYER]->(layer:Layer) WHERE layer.index IN $layers
@@ -67,11 +73,14 @@ _TOP = """
 WITH source, link, target ORDER BY abs(link.weight) DESC, source.id, target.id LIMIT $top
 """
 
+# Of two opposite links one leads back, and so does one from a neuron to itself.
 SUBGRAPH_SIZE = Query(
     "subgraph_size",
-    "How many links a subgraph has, and whether some tie the same neurons.",
-    f"{_LINKS}RETURN count(link) AS links, count(link.position) > 0 AS parallel",
-    ("links", "parallel"),
+    "How many links a subgraph has, and whether some tie the same neurons or lead back.",
+    f"""{_LINKS}RETURN count(link) AS links, count(link.position) > 0 AS parallel,
+       count(CASE WHEN target.id <= source.id THEN 1 END) > 0 AS back
+""",
+    ("links", "parallel", "back"),
 )
 
 _AS_COLUMNS = """
@@ -91,34 +100,28 @@ TOP_SUBGRAPH_LINKS = Query(
     ("sources", "targets", "weights"),
 )
 
-PROJECTION_MEMORY = Query(
-    "projection_memory",
-    "Bytes that a projected graph of a size needs.",
+
+def _project(*, top: bool, merged: bool, undirected: bool) -> Query:
+    """Links as GDS sees them, with every neuron, isolated ones too.
+
+    Parameters
+    ----------
+    merged
+        Each pair of neurons is tied once, and if undirected no neuron to itself: needed where
+        links share their ends, and dear where they do not.
     """
-CALL gds.graph.project.estimate('*', '*', {
-    nodeCount: $nodes, relationshipCount: $relationships, relationshipProperties: ['weight', 'cost']
-}) YIELD bytesMax RETURN bytesMax AS bytes
-""",
-    ("bytes",),
-)
-
-
-def _project(*, top: bool, parallel: bool, undirected: bool) -> Query:
-    """Links as GDS sees them: every neuron, isolated ones too, and each pair of neurons once."""
-    weight = "sum(abs(link.weight))" if parallel else "abs(link.weight)"
-    name = "_".join(
-        word
-        for word, wanted in (
-            ("project_subgraph", True),
-            ("top", top),
-            ("parallel", parallel),
-            ("undirected", undirected),
-        )
-        if wanted
-    )
+    choose, ends, weight = _TOP.strip() if top else "", "source.id AS from, target.id AS to", "abs"
+    if merged:
+        weight = "sum(abs"
+        if undirected:
+            choose += "\n    WITH source, link, target WHERE source <> target"
+            ends = """CASE WHEN source.id < target.id THEN source.id ELSE target.id END AS from,
+           CASE WHEN source.id < target.id THEN target.id ELSE source.id END AS to"""
+    weight += "(link.weight))" if merged else "(link.weight)"
+    words = {"top": top, "merged": merged, "undirected": undirected}
     kinds = ", {undirectedRelationshipTypes: ['*']}" if undirected else ""
     return Query(
-        name,
+        "_".join(["project_subgraph", *(word for word, wanted in words.items() if wanted)]),
         "Projects a subgraph with the magnitudes of its weights, and their inverses as lengths.",
         f"""
 CALL () {{
@@ -126,8 +129,8 @@ CALL () {{
     RETURN source.id AS from, null AS to, null AS weight
     UNION ALL
     {_LINKS.strip()}
-    {_TOP.strip() if top else ""}
-    RETURN source.id AS from, target.id AS to, {weight} AS weight
+    {choose}
+    RETURN {ends}, {weight} AS weight
 }}
 RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{
     weight: weight, cost: 1.0 / weight
@@ -138,9 +141,9 @@ RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{
 
 
 PROJECT_SUBGRAPH = {
-    (top, parallel, undirected): _project(top=top, parallel=parallel, undirected=undirected)
+    (top, merged, undirected): _project(top=top, merged=merged, undirected=undirected)
     for top in (False, True)
-    for parallel in (False, True)
+    for merged in (False, True)
     for undirected in (False, True)
 }
 
@@ -201,6 +204,8 @@ class Projected:
     ----------
     graph
         Its name there.
+    of
+        Which neurons and links it has.
     layers
         All layers of the network.
     links
@@ -210,9 +215,21 @@ class Projected:
     """
 
     graph: str
+    of: Subgraph
     layers: list[Place]
     links: int
     table: Table
+
+    @property
+    def neurons(self) -> list[int]:
+        """Ids of its neurons, in order."""
+        chosen = set(self.of.layers) or {layer.name for layer in self.layers}
+        return [
+            neuron
+            for layer in self.layers
+            if layer.name in chosen
+            for neuron in range(layer.first, layer.first + layer.size)
+        ]
 
 
 @contextmanager
@@ -230,7 +247,8 @@ def projected(
     algorithms
         What shall run on it, each with its parameters: they are estimated too.
     undirected
-        Whether links lead both ways.
+        Whether links lead both ways: then opposite ones are one too, and those from a neuron to
+        itself are left out.
 
     Yields
     ------
@@ -245,7 +263,7 @@ def projected(
     InvalidArgument
         If an option of the subgraph cannot be.
     MemoryLimitExceeded
-        If the estimate is greater than the subgraph's limit.
+        If the estimate is greater than the subgraph's limit or the server's heap.
 
     Example
     -------
@@ -253,13 +271,13 @@ def projected(
     ...     database.read(PAGERANK.run, graph=part.graph, damping=0.85)
     """
     layers, parameters = selection(database, network, of)
-    count, parallel = database.read(SUBGRAPH_SIZE, **parameters).rows[0]
-    links = count if of.top is None else min(of.top, count)
-    nodes = sum(layer.size for layer in layers if layer.index in parameters["layers"])
-    _refuse_large(database, of, nodes, (1 + undirected) * links, algorithms)
-    project = PROJECT_SUBGRAPH[of.top is not None, parallel, undirected]
+    nodes, links, parallel, back = _size(database, of, layers, parameters)
+    estimates = [(each.estimate, configuration) for each, configuration in algorithms]
+    refuse_in_database(database, of.memory, nodes, (1 + undirected) * links, estimates)
+    merged = parallel or (undirected and back)
+    project = PROJECT_SUBGRAPH[of.top is not None, merged, undirected]
     with projection(database, project, **parameters) as (graph, table):
-        yield Projected(graph, layers, links, table)
+        yield Projected(graph, of, layers, links, table)
 
 
 def selection(database: Database, network: str, of: Subgraph) -> tuple[list[Place], dict[str, Any]]:
@@ -283,23 +301,44 @@ def selection(database: Database, network: str, of: Subgraph) -> tuple[list[Plac
     }
 
 
-def _refuse_large(
-    database: Database,
-    of: Subgraph,
-    nodes: int,
-    relationships: int,
-    algorithms: Sequence[tuple[Algorithm, dict[str, Any]]],
+def _size(
+    database: Database, of: Subgraph, layers: list[Place], parameters: dict[str, Any]
+) -> tuple[int, int, bool, bool]:
+    """Neurons and links of a subgraph; whether some links tie the same neurons or lead back."""
+    count, parallel, back = database.read(SUBGRAPH_SIZE, **parameters).rows[0]
+    nodes = sum(layer.size for layer in layers if layer.index in parameters["layers"])
+    return nodes, count if of.top is None else min(of.top, count), parallel, back
+
+
+def refuse_large_columns(
+    database: Database, network: str, of: Subgraph, needed: Callable[[int], int]
 ) -> None:
-    size = {"nodes": nodes, "relationships": relationships}
-    needed = database.read(PROJECTION_MEMORY, **size).rows[0][0]
-    for each, configuration in algorithms:
-        needed += database.read(each.estimate, **size, **configuration).rows[0][0]
-    if needed > of.memory * 2**20:
-        raise MemoryLimitExceeded(
-            f"This would need about {math.ceil(needed / 2**20):,} MiB in the database, more than "
-            f"the {of.memory:,} allowed: choose fewer layers, a greater least or a top, or allow "
-            "more memory."
+    """Refuses to compute on a subgraph's links here, if that would need too much memory.
+
+    Parameters
+    ----------
+    needed
+        From the number of neurons to the bytes that the computation needs beside the links.
+
+    Raises
+    ------
+    NotFound, InvalidArgument
+        As :func:`projected`.
+    MemoryLimitExceeded
+        If the estimate is greater than the subgraph's limit.
+    """
+    layers, parameters = selection(database, network, of)
+    nodes, links, _, _ = _size(database, of, layers, parameters)
+    refuse_here(of.memory, links, needed(nodes))
+
+
+def notes_on(of: Subgraph) -> tuple[str, ...]:
+    """What a reader must know of how a subgraph was chosen."""
+    if of.least > 0 or of.top is not None:
+        return (
+            "Links were chosen by magnitude: rescaling neurons changes which, and so the answer.",
         )
+    return ()
 
 
 def measured(
@@ -333,19 +372,39 @@ def measured(
     with projected(database, network, of, (asked, configuration), undirected=undirected) as part:
         found = database.read(asked.run, graph=part.graph, **configuration)
     scope.unchanged(database, network, part.layers)
-    rows = [[*_address(part.layers, row[0]), *row[1:]] for row in change([*map(list, found.rows)])]
+    rows = change([*map(list, found.rows)])
+    return answered(part, (found,), columns, rows, notes)
+
+
+def answered(
+    part: Projected,
+    ran: Sequence[Table],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """The answer of what ran on a projected graph.
+
+    Parameters
+    ----------
+    ran
+        What the algorithms answered, in order.
+    rows
+        Each a neuron's id and its values.
+    """
+    tables = (part.table, *ran)
     return Table(
         tuple(columns),
-        rows,
-        f"{part.table.cypher};\n\n{found.cypher}",
-        {**part.table.parameters, **found.parameters},
-        found.truncated,
-        part.table.took_ms + found.took_ms,
-        notes,
+        [[*address(part.layers, row[0]), *row[1:]] for row in rows],
+        ";\n\n".join(table.cypher for table in tables),
+        {name: value for table in tables for name, value in table.parameters.items()},
+        any(table.truncated for table in tables),
+        sum(table.took_ms for table in tables),
+        (*notes, *notes_on(part.of)),
     )
 
 
-def _address(layers: list[Place], neuron: int) -> tuple[str, int, int]:
-    """Layer, its index, and the neuron's index in it."""
+def address(layers: list[Place], neuron: int) -> tuple[str, int, int]:
+    """Layer of the neuron of that id, the layer's index, and the neuron's index in it."""
     layer = scope.layer_of(layers, neuron)
     return layer.name, layer.index, neuron - layer.first

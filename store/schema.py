@@ -20,8 +20,10 @@ uniqueness of names is the database's own. ``param`` is the position of a weight
 vector of all parameters; ``Parameter.first`` says where each tensor begins in it, so links that
 share a weight (convolutions, tied layers) carry the same ``param``. A tensor that links and
 neurons do not hold in whole is kept as ``Parameter.values``. An ``Answer`` is what a
-question about the network was answered (:mod:`queries.answers`); an ``Observation`` is a sample that
-was run through it, whose results are properties of the neurons (:mod:`queries.observing`).
+question about the network was answered (:mod:`queries.answers`); an ``Observation`` is a sample
+that was run through it, whose results are properties of the neurons (:mod:`queries.observing`).
+``(:Neuron)-[:MATCHES {similarity, by}]->(:Neuron)`` pairs neurons of two networks
+(:mod:`queries.matching`).
 
 ``Network.view`` is ``shared`` (a neuron stands along ``Layer.axes`` of the layer's ``shape`` and is
 used again along the others) or ``unrolled`` (a neuron for each value; images' neurons have

@@ -97,7 +97,15 @@ def examples(database: Database, tiny: str) -> Iterator[None]:
     for step in (0, 1):
         matrix = np.array([[1, -2], [3, 4 + step]], dtype=np.float32)
         network = dense_network([matrix, matrix])
-        write(database, network, name=f"step-{step}", run="two-steps", step=step, replace=True)
+        write(
+            database,
+            network,
+            name=f"step-{step}",
+            run="two-steps",
+            step=step,
+            metrics={"accuracy": float(step)},
+            replace=True,
+        )
     # A ReLU that nothing makes positive.
     matrices = [np.array([[1, -2], [3, -4]], dtype=np.float32), np.ones((2, 2), dtype=np.float32)]
     dead = dense_network(matrices, activations=["relu", "identity"])
