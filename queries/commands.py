@@ -17,6 +17,7 @@ from queries import (
     dynamics,
     export,
     forward,
+    matching_commands,
     mounting,
     observing_commands,
 )
@@ -197,4 +198,5 @@ def mount(app: typer.Typer) -> None:
     app.command("export")(export_command)
     app.command("forward")(forward_command)
     observing_commands.mount(app)
+    matching_commands.mount(app)
     mounting.mount(app, questions().values())

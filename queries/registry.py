@@ -32,6 +32,8 @@ FAMILIES = (
     "run_statistic",
     "population_statistics",
     "shuffles",
+    "comparison",
+    "matching",
 )
 """The modules that hold questions."""
 
@@ -46,4 +48,7 @@ def questions() -> Mapping[str, Question]:
     """
     for family in FAMILIES:
         importlib.import_module(f"queries.{family}")
-    return registered()
+    order = {f"queries.{family}": place for place, family in enumerate(FAMILIES)}
+    found = registered().values()
+    # Families import each other: the order of imports is not that of the table.
+    return {each.name: each for each in sorted(found, key=lambda each: order[each.ask.__module__])}

@@ -12,6 +12,7 @@ import pytest
 from ingest.network import Network
 from ingest.removal import delete
 from ingest.writer import write
+from queries.matching import match
 from queries.observing import observe
 from store.connection import connect
 from store.database import Database
@@ -106,6 +107,7 @@ def examples(database: Database, tiny: str) -> Iterator[None]:
             metrics={"accuracy": float(step)},
             replace=True,
         )
+    match(database, "step-0", "step-1")
     # A ReLU that nothing makes positive.
     matrices = [np.array([[1, -2], [3, -4]], dtype=np.float32), np.ones((2, 2), dtype=np.float32)]
     dead = dense_network(matrices, activations=["relu", "identity"])

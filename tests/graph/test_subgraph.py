@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ingest.layers.build import build
+from ingest.removal import delete
+from ingest.writer import write
+from queries import centrality, communities, similarity
 from queries.adjacency import selected
-from queries.centrality import PAGERANK, pagerank
-from queries.subgraph import Sign, Subgraph, projected, selection
-from store.database import Database
+from queries.centrality import PAGERANK, eigenvector, pagerank
+from queries.communities import clustering
+from queries.memory import PROJECTION_MEMORY
+from queries.subgraph import Algorithm, Sign, Subgraph, projected, selection
+from store.database import Answer, Connection, Database
 from store.errors import InvalidArgument, MemoryLimitExceeded, NotFound
 from store.query import Query
 from tests.graphs import GRAPHS
@@ -66,13 +73,19 @@ def _expected(matrices: list[Any], options: dict[str, Any]) -> tuple[set[int], d
     return neurons, dict(links[: options.get("top", len(links))])
 
 
+@pytest.fixture(scope="module")
+def name(database: Database) -> Iterator[str]:
+    """Where the matrices of seed 1 are stored, some of whose weights are 0."""
+    written = f"subgraphs {uuid.uuid4()}"
+    write(database, dense_network(random_matrices(1)), name=written)
+    yield written
+    delete(database, written)
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_selection(
-    database: Database, stored: Callable[..., str], options: dict[str, Any], seed: int
-) -> None:
-    matrices = random_matrices(seed)
-    name = stored(dense_network(matrices))
+def test_selection(database: Database, name: str, options: dict[str, Any]) -> None:
+    matrices = random_matrices(1)
+    assert any((matrix == 0).any() for matrix in matrices)
     neurons, links = _expected(matrices, options)
     of = Subgraph(**options)
     with projected(database, name, of) as part:
@@ -125,16 +138,114 @@ def test_nothing_stays_after_an_error(database: Database, tiny: str) -> None:
     assert not set(names) & set(database.read(LEFT).rows[0][0])
 
 
-def test_what_needs_too_much_memory_is_refused_before(
-    database: Database, stored: Callable[..., str]
-) -> None:
-    name = stored(dense_network([np.ones((300, 300), dtype=np.float32)]))
+@pytest.fixture
+def large(stored: Callable[..., str]) -> str:
+    """A network of 600 neurons and 90,000 links."""
+    return stored(dense_network([np.ones((300, 300), dtype=np.float32)]))
+
+
+class _Watched:
+    """A connection that remembers what was sent, to a server that has so much heap at most."""
+
+    def __init__(self, connection: Connection, heap: int = 2**60) -> None:
+        self._connection = connection
+        self._heap = heap
+        self.sent: list[str] = []
+
+    def run(self, cypher: str, parameters: Mapping[str, Any], **how: Any) -> Answer:
+        self.sent.append(cypher)
+        answer = self._connection.run(cypher, parameters, **how)
+        if cypher == PROJECTION_MEMORY.cypher:
+            (needed, heap), *_ = answer.rows
+            assert heap >= 2**28
+            return Answer(answer.columns, [[needed, min(heap, self._heap)]])
+        return answer
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def projections(self) -> int:
+        return sum("gds.graph.project($graph" in cypher for cypher in self.sent)
+
+
+def test_what_needs_too_much_memory_is_refused_before(database: Database, large: str) -> None:
+    connection = _Watched(database._connection)
+    watched = Database(connection)
     with pytest.raises(
         MemoryLimitExceeded,
-        match=r"would need about 5 MiB in the database, more than the 3 allowed: choose fewer",
+        match=r"^This would need about 77 MiB in the database, more than the 76 allowed: choose "
+        r"fewer layers, a greater least or a top, or allow more memory\.$",
     ):
-        pagerank(database, name, of=Subgraph(memory=3))
-    assert pagerank(database, name, of=Subgraph(memory=3, top=10)).rows
+        pagerank(watched, large, of=Subgraph(memory=76))
+    assert connection.projections == 0
+    assert pagerank(watched, large, of=Subgraph(memory=76, top=10)).rows
+    assert connection.projections == 1
+
+
+def test_what_needs_too_much_memory_here_is_not_read(database: Database, large: str) -> None:
+    for ask, needed in ((eigenvector, 22), (clustering, 34)):
+        connection = _Watched(database._connection)
+        with pytest.raises(MemoryLimitExceeded, match=f"about {needed} MiB here, more than the 21"):
+            ask(Database(connection), large, of=Subgraph(memory=21))
+        assert not [cypher for cypher in connection.sent if "collect(link.weight)" in cypher]
+        assert ask(database, large, of=Subgraph(memory=needed)).rows
+
+
+def test_the_estimate_is_not_less_than_what_is_taken(database: Database, large: str) -> None:
+    taken = Query(
+        "size_for_the_test",
+        "Bytes of a projected graph.",
+        "CALL gds.graph.list($graph) YIELD sizeInBytes RETURN sizeInBytes",
+        ("bytes",),
+    )
+    for undirected in (False, True):
+        with projected(database, large, Subgraph(), undirected=undirected) as part:
+            size = database.read(taken, graph=part.graph).rows[0][0]
+        allowed = size // 2**20
+        with (
+            pytest.raises(MemoryLimitExceeded),
+            projected(database, large, Subgraph(memory=allowed), undirected=undirected),
+        ):
+            pass
+
+
+def test_what_the_heap_cannot_hold_is_refused(database: Database, tiny: str) -> None:
+    connection = _Watched(database._connection, heap=2**26)
+    with pytest.raises(
+        MemoryLimitExceeded,
+        match=r"need about 74 MiB in the database, which has a heap of 64: choose fewer layers, a "
+        r"greater least or a top, or give the database more heap\.$",
+    ):
+        inspect.unwrap(pagerank)(Database(connection), tiny)
+    assert connection.projections == 0
+
+
+ALGORITHMS = [
+    value
+    for module in (centrality, communities, similarity)
+    for value in vars(module).values()
+    if isinstance(value, Algorithm)
+]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.run.name)
+def test_algorithms_can_be_planned(database: Database, algorithm: Algorithm) -> None:
+    for query in (algorithm.run, algorithm.estimate):
+        values = dict.fromkeys(query.parameters, 0) | {"graph": "x", "weight": "x"}
+        assert database.explain(query.cypher, values)
+        assert query.doc.endswith(".")
+        for column in query.columns:
+            assert f"{column}" in query.cypher
+    assert len({each.run.name for each in ALGORITHMS}) == len(ALGORITHMS) == 12
+
+
+def test_answers_say_when_links_were_chosen_by_magnitude(database: Database, name: str) -> None:
+    said = "Links were chosen by magnitude: rescaling neurons changes which, and so the answer."
+    for ask in (pagerank, eigenvector, clustering):
+        assert said in ask(database, name, of=Subgraph(top=3)).notes
+        assert said in ask(database, name, of=Subgraph(least=0.1)).notes
+        assert said not in ask(database, name, of=Subgraph(sign="positive")).notes
 
 
 @pytest.mark.parametrize(
