@@ -20,6 +20,7 @@ from queries import (
     matching_commands,
     mounting,
     observing_commands,
+    plot_commands,
 )
 from queries.observing_commands import read_samples
 from queries.registry import questions
@@ -199,4 +200,5 @@ def mount(app: typer.Typer) -> None:
     app.command("forward")(forward_command)
     observing_commands.mount(app)
     matching_commands.mount(app)
+    plot_commands.mount(app)
     mounting.mount(app, questions().values())

@@ -273,7 +273,7 @@ STRONG_COMPONENTS = algorithm(
 @question(
     columns=COLUMNS,
     example={"network": "tiny"},
-    survives=("permutation", "rescaling"),
+    survives=("permutation", "rescaling", "duplication"),
     kept=True,
 )
 def strong_components(database: Database, network: str, *, of: Subgraph = WHOLE) -> Table:

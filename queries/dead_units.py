@@ -75,7 +75,7 @@ ORDER BY layer_index, neuron
 @question(
     columns=DEAD_UNITS.columns,
     example={"network": "dead", "low": 0.0, "high": 1.0},
-    survives=("permutation", "rescaling"),
+    survives=("permutation", "duplication"),
     kept=True,
 )
 def dead_units(

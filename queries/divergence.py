@@ -187,7 +187,7 @@ NETWORK_COLUMNS: Final = ("layer", "jeffreys", "jensen_shannon")
 @question(
     columns=NETWORK_COLUMNS,
     example={"network": "tiny", "other": "observed"},
-    survives=("permutation",),
+    survives=None,
 )
 def network_divergence(
     database: Database, network: str, other: str, *, what: Distributed = LINK_WEIGHTS

@@ -33,7 +33,7 @@ COLUMNS = ("hops", "path")
 @question(
     columns=COLUMNS,
     example={"network": "tiny", "source": "input/0", "target": "fc2/1"},
-    survives=("permutation", "rescaling"),
+    survives=("permutation", "rescaling", "duplication"),
     kept=True,
 )
 def shortest_paths(

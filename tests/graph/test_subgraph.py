@@ -124,18 +124,18 @@ def test_wires_and_parallel_links(database: Database, stored: Callable[..., str]
     assert sizes[True] > sizes[False] > 0
 
 
-def test_nothing_stays_after_an_error(database: Database, tiny: str) -> None:
-    names = []
+def test_nothing_stays_after_an_error(database: Database, name: str) -> None:
+    seen = []
 
     def fail() -> None:
-        with projected(database, tiny, Subgraph()) as part:
-            names.append(part.graph)
+        with projected(database, name, Subgraph()) as part:
+            seen.append(part.graph)
             assert part.graph in database.read(LEFT).rows[0][0]
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert not set(names) & set(database.read(LEFT).rows[0][0])
+    assert not set(seen) & set(database.read(LEFT).rows[0][0])
 
 
 @pytest.fixture
@@ -210,14 +210,14 @@ def test_the_estimate_is_not_less_than_what_is_taken(database: Database, large: 
             pass
 
 
-def test_what_the_heap_cannot_hold_is_refused(database: Database, tiny: str) -> None:
+def test_what_the_heap_cannot_hold_is_refused(database: Database, name: str) -> None:
     connection = _Watched(database._connection, heap=2**26)
     with pytest.raises(
         MemoryLimitExceeded,
         match=r"need about 74 MiB in the database, which has a heap of 64: choose fewer layers, a "
         r"greater least or a top, or give the database more heap\.$",
     ):
-        inspect.unwrap(pagerank)(Database(connection), tiny)
+        inspect.unwrap(pagerank)(Database(connection), name)
     assert connection.projections == 0
 
 
@@ -261,18 +261,18 @@ def test_answers_say_when_links_were_chosen_by_magnitude(database: Database, nam
 )
 def test_bad_options(
     database: Database,
-    tiny: str,
+    name: str,
     options: dict[str, Any],
     error: type[Exception],
     sentence: str,
 ) -> None:
     with pytest.raises(error, match=sentence):
-        pagerank(database, tiny, of=Subgraph(**options))
+        pagerank(database, name, of=Subgraph(**options))
 
 
-def test_the_cypher_is_what_was_run(database: Database, tiny: str) -> None:
+def test_the_cypher_is_what_was_run(database: Database, name: str) -> None:
     sign: Sign = "negative"
-    answer = pagerank(database, tiny, of=Subgraph(sign=sign))
+    answer = pagerank(database, name, of=Subgraph(sign=sign))
     assert "gds.graph.project($graph" in answer.cypher
     assert PAGERANK.run.cypher.strip() in answer.cypher
     assert answer.parameters["sign"] == -1.0
