@@ -132,6 +132,7 @@ def _distributions(figure: Figure, database: Database, network: str, of: Of) -> 
         edges = [row["low"] for row in found] + [found[-1]["high"]]
         axes.stairs([row["count"] for row in found], edges, fill=True, color=PALETTE[0])
         axes.axvline(0, color="#888888", linewidth=0.8, zorder=0)
+        axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_title(layer, fontsize=10)
         _plain(axes)
         if number > len(layers) - columns:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from ingest.network import Network
 from ingest.removal import delete
 from ingest.writer import write
 from queries import communities
@@ -198,6 +199,21 @@ def test_resolution(database: Database, names: list[str], resolution: float) -> 
     got = nx.community.modularity(graph, _parts(table), weight="magnitude", resolution=resolution)
     assert _modularity(table) == pytest.approx(got, rel=1e-5, abs=1e-9)
     assert f" communities at resolution {resolution:g} is " in "\n".join(table.notes)
+
+
+def test_only_the_seed_of_leiden_changes_its_answer(
+    database: Database, stored: Callable[..., str], random_network: Callable[..., Network]
+) -> None:
+    name, of = stored(random_network(30, 30, 20)), Subgraph(least=1.0)
+
+    def ask(seed: int) -> list[Any]:
+        # The kept answer would be the same in any case.
+        table = inspect.unwrap(leiden)(database, name, of=of, weighted=False, seed=seed)
+        return list(table.column("community"))
+
+    first = ask(0)
+    assert [ask(0), ask(0)] == [first, first]
+    assert any(ask(seed) != first for seed in range(1, 6))
 
 
 @pytest.mark.parametrize("options", [{"of": Subgraph(least=99.0)}, {"resolution": 1e4}], ids=str)

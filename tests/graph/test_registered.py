@@ -12,6 +12,7 @@ import pytest
 import ingest
 import queries
 import store
+from queries.subgraph import Algorithm
 from store.database import Database
 from store.query import Query
 
@@ -31,10 +32,18 @@ TYPED: dict[str, object] = {
             "targets",
             "params",
             "positions",
+            "types",
+            "ranges",
+            "adding",
+            "zero_below",
+            "flat",
+            "signs",
         )
     },
     "weights": [0.5],
     **dict.fromkeys(("network", "run", "layer", "name", "metric", "graph", "writer"), "x"),
+    **dict.fromkeys(("pattern", "key", "observation", "label"), "x"),
+    **{key: {"relu": 0.0} for key in ("lows", "highs")},
     **dict.fromkeys(("bias", "unit"), False),
     "properties": {},
     "near_zero": 0.5,
@@ -59,6 +68,9 @@ def _queries() -> Iterator[Query]:
                 ):
                     if isinstance(query, Query):
                         yield query
+                    elif isinstance(query, Algorithm):
+                        yield query.run
+                        yield query.estimate
 
 
 REGISTERED = sorted(
