@@ -1,7 +1,7 @@
 # Weightome from a clone: needs Python >= 3.11, git and make; everything else is set up here.
 #
 #   make demo          train a small network, write five snapshots of it into Neo4j, ask questions
-#   make test          all tests
+#   make test          all tests, in two processes     (one: make test JOBS=0)
 #   make serve         the HTTP service                    (options: make serve ARGS="--port 9000")
 #   make bench         measurements, as ratios
 #   make lint          ruff and mypy
@@ -19,6 +19,8 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
 ARGS ?=
+# Each process of the tests has a Neo4j of its own, which takes about 3 GB.
+JOBS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -33,7 +35,7 @@ demo: $(VENV)/installed
 
 .PHONY: test
 test: $(VENV)/installed $(VENV)/networks
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: serve
 serve: $(VENV)/installed

@@ -104,6 +104,9 @@ TOP_SUBGRAPH_LINKS = Query(
 def _project(*, top: bool, merged: bool, undirected: bool) -> Query:
     """Links as GDS sees them, with every neuron, isolated ones too.
 
+    Neurons come in order: GDS numbers them as they come, and some algorithms' answers hang on
+    that. Otherwise two copies of one network could have different answers.
+
     Parameters
     ----------
     merged
@@ -126,7 +129,7 @@ def _project(*, top: bool, merged: bool, undirected: bool) -> Query:
         f"""
 CALL () {{
     {_NEURONS.strip()}
-    RETURN source.id AS from, null AS to, null AS weight
+    RETURN source.id AS from, null AS to, null AS weight ORDER BY from
     UNION ALL
     {_LINKS.strip()}
     {choose}
