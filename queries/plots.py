@@ -120,6 +120,8 @@ _NAMES: Final = {"links": "link weight", "total": "total strength"}
 
 
 def _distributions(figure: Figure, database: Database, network: str, of: Of) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     table = distribution(database, network, what=Distributed(of, 40))
     layers = list(dict.fromkeys(table.column("layer")))
     _some(layers, network)
@@ -132,7 +134,7 @@ def _distributions(figure: Figure, database: Database, network: str, of: Of) -> 
         edges = [row["low"] for row in found] + [found[-1]["high"]]
         axes.stairs([row["count"] for row in found], edges, fill=True, color=PALETTE[0])
         axes.axvline(0, color="#888888", linewidth=0.8, zorder=0)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(layer, fontsize=10)
         _plain(axes)
         if number > len(layers) - columns:
