@@ -48,6 +48,11 @@ def adjacency(database: Database, layers: list[Place], *, wires: bool = False) -
         read.append(layer_links(database, layer))
         if wires:
             read.append(layer_wires(database, layer))
+    return matrix_of(layers, read)
+
+
+def matrix_of(layers: list[Place], read: Sequence[Edges]) -> csr_array:
+    """Links that were read, as the matrix that :func:`adjacency` gives."""
     first = layers[0].first
     neurons = layers[-1].first + layers[-1].size - first
     sources = np.concatenate([edges.sources for edges in read]) - first

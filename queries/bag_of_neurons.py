@@ -186,7 +186,13 @@ def _hidden(database: Database, networks: str, measure: tuple[Measure, ...]) -> 
             for row in answer.rows
             if row[1] in hidden
         ]
-    return replace(answer, rows=rows, parameters={"networks": networks}, took_ms=took, notes=())
+    return replace(
+        answer,
+        rows=rows,
+        parameters={**answer.parameters, "networks": networks},
+        took_ms=took,
+        notes=(),
+    )
 
 
 def _told(

@@ -77,7 +77,7 @@ LOUVAIN, LOUVAIN_MODULARITY = _rated(
 
 @question(
     columns=COLUMNS,
-    example={"network": "tiny", "least": 4.0},
+    example={"network": "tiny", "least": 3.0, "weighted": False},
     survives=(),
     kept=True,
 )
@@ -129,7 +129,7 @@ LEIDEN, LEIDEN_MODULARITY = _rated(
 
 @question(
     columns=COLUMNS,
-    example={"network": "tiny", "least": 4.0},
+    example={"network": "tiny", "least": 3.0},
     survives=(),
     kept=True,
 )

@@ -292,7 +292,7 @@ def _told(
         columns,
         rows[: database.row_cap],
         LINKS_INTO_LAYER.cypher.strip(),
-        {"network": pair.here.name, "other": pair.there.name},
+        {"other": scope.whole(pair.there.layers), **scope.whole(pair.here.layers)},
         len(rows) > database.row_cap,
         (time.perf_counter() - started) * 1000,
         notes,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Final, Literal, get_args
 
@@ -53,7 +54,15 @@ class Distributed:
 LINK_WEIGHTS: Final = Distributed()
 
 
-def layer_values(database: Database, network: str, what: Distributed) -> dict[str, Array]:
+@dataclass(frozen=True)
+class Values:
+    """The values of each layer, by its name, and what read them."""
+
+    layers: Mapping[str, Array]
+    table: Table
+
+
+def layer_values(database: Database, network: str, what: Distributed) -> Values:
     """The values of each layer, by its name.
 
     Raises
@@ -69,23 +78,25 @@ def layer_values(database: Database, network: str, what: Distributed) -> dict[st
         if what.observation is None:
             raise InvalidArgument(f"{what.of} is on an observed sample: name the observation.")
         whole = database.limited(row_cap=10_000_000)
-        table = neurons_on_data(whole, network, what.observation)
-        return _by_layer(table, _ON_DATA[what.of])
+        return _by_layer(neurons_on_data(whole, network, what.observation), _ON_DATA[what.of])
     if what.of != "links":
         return _by_layer(strength(database.limited(row_cap=10_000_000), network), what.of)
     layers = scope.places(database, network)
     found = {layer.name: layer_links(database, layer).weights for layer in layers}
     scope.unchanged(database, network, layers)
-    return {name: values for name, values in found.items() if len(values)}
+    return Values(
+        {name: values for name, values in found.items() if len(values)},
+        Table((), [], LINKS_INTO_LAYER.cypher.strip(), scope.whole(layers)),
+    )
 
 
-def _by_layer(table: Table, column: str) -> dict[str, Array]:
+def _by_layer(table: Table, column: str) -> Values:
     place = table.columns.index(column)
     found: dict[str, list[float]] = {}
     for row in table.rows:
         if row[place] is not None:
             found.setdefault(row[0], []).append(row[place])
-    return {name: np.array(values) for name, values in found.items()}
+    return Values({name: np.array(values) for name, values in found.items()}, table)
 
 
 def divergences(one: Array, other: Array, bins: int) -> tuple[float, float]:
@@ -173,12 +184,12 @@ def layer_divergence(
     ['fc1', 'fc2', 0.31, 0.04]
     """
     started = time.perf_counter()
-    values = layer_values(database, network, what)
+    read = layer_values(database, network, what)
     rows: list[list[Any]] = [
-        [one, other, *divergences(values[one], values[other], what.bins)]
-        for one, other in combinations(values, 2)
+        [one, other, *divergences(read.layers[one], read.layers[other], what.bins)]
+        for one, other in combinations(read.layers, 2)
     ]
-    return _told(database, LAYER_COLUMNS, rows, {"network": network}, started)
+    return _told(database, LAYER_COLUMNS, rows, read.table, started)
 
 
 NETWORK_COLUMNS: Final = ("layer", "jeffreys", "jensen_shannon")
@@ -229,13 +240,13 @@ def network_divergence(
     started = time.perf_counter()
     mine, theirs = (layer_values(database, each, what) for each in (network, other))
     rows: list[list[Any]] = [
-        [layer, *divergences(mine[layer], theirs[layer], what.bins)]
-        for layer in mine
-        if layer in theirs
+        [layer, *divergences(values, theirs.layers[layer], what.bins)]
+        for layer, values in mine.layers.items()
+        if layer in theirs.layers
     ]
     if not rows:
         raise InvalidArgument(f"{network!r} and {other!r} have no layer of the same name.")
-    return _told(database, NETWORK_COLUMNS, rows, {"network": network, "other": other}, started)
+    return _told(database, NETWORK_COLUMNS, rows, mine.table, started)
 
 
 Against = Literal["previous", "first"]
@@ -290,19 +301,27 @@ def run_divergence(
     scope.require_run(database, run)
     started = time.perf_counter()
     rows: list[list[Any]] = []
-    before: tuple[str, dict[str, Array]] | None = None
-    for step, network in database.read(SNAPSHOTS, run=run, row_cap=1_000_000).rows:
-        values = layer_values(database, network, what)
+    before: tuple[str, Values] | None = None
+    found = database.read(SNAPSHOTS, run=run, row_cap=1_000_000)
+    for step, network in found.rows:
+        read = layer_values(database, network, what)
         if before is not None:
             name, old = before
             rows += [
-                [step, network, name, layer, *divergences(old[layer], values[layer], what.bins)]
-                for layer in old
-                if layer in values
+                [step, network, name, layer, *divergences(values, read.layers[layer], what.bins)]
+                for layer, values in old.layers.items()
+                if layer in read.layers
             ]
         if before is None or against == "previous":
-            before = network, values
-    return _told(database, RUN_COLUMNS, rows, {"run": run}, started)
+            before = network, read
+    if before is not None:
+        last = before[1].table
+        found = replace(
+            found,
+            cypher=f"{found.cypher};\n\n{last.cypher}",
+            parameters={**found.parameters, **last.parameters},
+        )
+    return _told(database, RUN_COLUMNS, rows, found, started)
 
 
 DISTRIBUTION_COLUMNS: Final = ("layer", "bin", "low", "high", "count")
@@ -347,25 +366,26 @@ def distribution(database: Database, network: str, *, what: Distributed = LINK_W
     """
     started = time.perf_counter()
     rows: list[list[Any]] = []
-    for layer, values in layer_values(database, network, what).items():
+    read = layer_values(database, network, what)
+    for layer, values in read.layers.items():
         counts, edges = np.histogram(values, what.bins)
         ends = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
         rows += [[layer, number, *each] for number, each in enumerate(ends)]
-    return _told(database, DISTRIBUTION_COLUMNS, rows, {"network": network}, started)
+    return _told(database, DISTRIBUTION_COLUMNS, rows, read.table, started)
 
 
 def _told(
     database: Database,
     columns: tuple[str, ...],
     rows: list[list[Any]],
-    parameters: dict[str, Any],
+    read: Table,
     started: float,
 ) -> Table:
     return Table(
         columns,
         rows[: database.row_cap],
-        LINKS_INTO_LAYER.cypher.strip(),
-        parameters,
+        read.cypher,
+        read.parameters,
         len(rows) > database.row_cap,
         (time.perf_counter() - started) * 1000,
     )

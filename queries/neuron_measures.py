@@ -137,19 +137,33 @@ def read_graphs(database: Database, network: str) -> tuple[list[Place], Graphs]:
         If it has more neurons than dense matrices can have rows here.
     """
     layers = scope.places(database, network)
+    refuse_large(network, layers)
+    links = adjacency(database, layers)
+    scope.unchanged(database, network, layers)
+    return layers, graphs(links, *ends(layers))
+
+
+def refuse_large(network: str, layers: list[Place]) -> None:
+    """Raises
+    ------
+    InvalidArgument
+        If there are more neurons than dense matrices can have rows here.
+    """
     neurons = sum(layer.size for layer in layers)
     if neurons > MOST_NEURONS:
         raise InvalidArgument(
             f"These measures need matrices of neurons x neurons: {network!r} has {neurons:,} "
             f"neurons, and {MOST_NEURONS:,} at most are measured."
         )
-    links = adjacency(database, layers)
-    scope.unchanged(database, network, layers)
+
+
+def ends(layers: list[Place]) -> tuple[list[int], list[int]]:
+    """Neurons of layers that nothing feeds, and that feed nothing, numbered from the first."""
     feeding = {source for layer in layers for source in layer.fed_by if source != layer.index}
     first = layers[0].first
     inputs = [i.first - first + n for i in layers if not i.fed_by for n in range(i.size)]
     outputs = [o.first - first + n for o in layers if o.index not in feeding for n in range(o.size)]
-    return layers, graphs(links, inputs, outputs)
+    return inputs, outputs
 
 
 @question(columns=COLUMNS, example={"network": "tiny"}, survives=("permutation",), kept=True)
@@ -224,7 +238,7 @@ def neuron_measures(
         COLUMNS,
         rows[: database.row_cap],
         LINKS_INTO_LAYER.cypher.strip(),
-        {"first": layers[0].first, "size": len(rows)},
+        scope.whole(layers),
         len(rows) > database.row_cap,
         (time.perf_counter() - started) * 1000,
         ("Computed by SciPy from the links that the Cypher reads.",),

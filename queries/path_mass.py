@@ -378,7 +378,7 @@ def _told(
         columns,
         rows[: database.row_cap],
         LINKS_INTO_LAYER.cypher.strip(),
-        {"layers": [found.layers[index].name for index in found.into]},
+        scope.whole(found.layers),
         len(rows) > database.row_cap,
         found.took_ms,
         ("Computed by NumPy from the links that the Cypher reads, layer by layer.",),

@@ -109,6 +109,17 @@ def place(layers: list[Place], name: str) -> Place:
     raise NotFound(f"There is no layer {name!r} in this network; it has {known}.")
 
 
+def whole(layers: list[Place]) -> dict[str, int]:
+    """Query parameters that mean all neurons of some neighbouring layers.
+
+    Example
+    -------
+    >>> whole([Place("input", 0, 10, 3, ()), Place("fc1", 1, 13, 2, (0,))])
+    {'first': 10, 'size': 5}
+    """
+    return {"first": layers[0].first, "size": layers[-1].first + layers[-1].size - layers[0].first}
+
+
 def layer_of(layers: list[Place], neuron: int) -> Place:
     """The layer that holds the neuron of that id.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from queries import scope
+from queries.adjacency import matrix_of
+from queries.neuron_measures import ends, graphs, measured, refuse_large
 from queries.options import one_of, positive
 from queries.question import question
 from queries.scope import Place
@@ -21,7 +24,21 @@ from store.query import Table
 
 Array = NDArray[np.float64]
 
-Shuffled = Literal["fluctuation", "in_fluctuation", "out_fluctuation", "strongest", "spectral_norm"]
+Shuffled = Literal[
+    "fluctuation",
+    "in_fluctuation",
+    "out_fluctuation",
+    "strongest",
+    "spectral_norm",
+    "average_neighbour_degree",
+    "current_flow_closeness",
+    "bipartite_clustering",
+    "log_subgraph_centrality",
+    "harmonic_centrality",
+    "second_order_centrality",
+    "maximal_cliques",
+    "directed_betweenness",
+]
 SHUFFLED: Final[tuple[Shuffled, ...]] = get_args(Shuffled)
 COLUMNS: Final = ("layer", "layer_index", "value", "mean", "std", "z")
 
@@ -50,8 +67,9 @@ def shuffle_zscore(
     ----------
     measure
         `fluctuation` of the neurons' total strength, `in_fluctuation` or `out_fluctuation` of the
-        one side alone, `strongest` (greatest magnitude of a total strength), or `spectral_norm` of
-        the matrix of all links into the layer.
+        one side alone, `strongest` (greatest magnitude of a total strength), `spectral_norm` of
+        the matrix of all links into the layer, or the mean over its neurons of one of the
+        `neuron-measures`.
     shuffles
         How many shuffled networks to compare with.
     seed
@@ -85,10 +103,12 @@ def shuffle_zscore(
     positive("shuffles", shuffles, 10_000)
     started = time.perf_counter()
     layers = scope.places(database, network)
+    if measure not in _MEASURES:
+        refuse_large(network, layers)
     links = [layer_links(database, layer) for layer in layers]
     scope.unchanged(database, network, layers)
     random = np.random.default_rng(seed)
-    compute = _MEASURES[measure]
+    compute = _MEASURES.get(measure) or _mean_of(measure)
     real = compute(layers, links, [edges.weights for edges in links])
     others = np.array(
         [
@@ -108,7 +128,7 @@ def shuffle_zscore(
         COLUMNS,
         rows[: database.row_cap],
         LINKS_INTO_LAYER.cypher.strip(),
-        {"network": network},
+        scope.whole(layers),
         len(rows) > database.row_cap,
         (time.perf_counter() - started) * 1000,
         ("Computed by NumPy from the links that the Cypher reads.",),
@@ -152,6 +172,22 @@ def _spectral_norms(layers: list[Place], links: list[Edges], weights: list[Array
             matrix = csr_array((values, (rows, edges.targets - layer.first)), shape=shape)
             found[layer.index] = measures(matrix)[3]
     return found
+
+
+def _mean_of(measure: Any) -> Callable[[list[Place], list[Edges], list[Array]], Array]:
+    def compute(layers: list[Place], links: list[Edges], weights: list[Array]) -> Array:
+        shuffled = [
+            replace(edges, weights=values) for edges, values in zip(links, weights, strict=True)
+        ]
+        of = graphs(matrix_of(layers, shuffled), *ends(layers))
+        values = measured(of, [measure])[measure]
+        first = layers[0].first
+        parts = [values[layer.first - first : layer.first - first + layer.size] for layer in layers]
+        return np.array(
+            [part[~np.isnan(part)].mean() if not np.isnan(part).all() else np.nan for part in parts]
+        )
+
+    return compute
 
 
 _MEASURES: Final[dict[str, Callable[[list[Place], list[Edges], list[Array]], Array]]] = {

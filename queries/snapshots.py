@@ -72,8 +72,10 @@ def snapshot_correlation(database: Database, run: str, *, layer: str | None = No
     table = database.read(SNAPSHOTS, run=run, row_cap=1_000_000)
     rows: list[list[Any]] = []
     before: tuple[str, dict[str, tuple[int, Array]]] | None = None
+    parameters = dict(table.parameters)
     for step, network in table.rows:
         weights = ordered_weights(database, network, layer)
+        parameters |= scope.whole(scope.places(database, network))
         if before is not None:
             previous, old = before
             if {n: len(w) for n, (_, w) in old.items()} != {
@@ -90,7 +92,7 @@ def snapshot_correlation(database: Database, run: str, *, layer: str | None = No
         COLUMNS,
         rows[: database.row_cap],
         f"{table.cypher};\n\n{LINKS_INTO_LAYER.cypher.strip()}",
-        table.parameters,
+        parameters,
         len(rows) > database.row_cap,
         (time.perf_counter() - started) * 1000,
     )

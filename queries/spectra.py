@@ -76,7 +76,7 @@ def spectra(database: Database, network: str) -> Table:
         COLUMNS,
         rows[: database.row_cap],
         LINKS_INTO_LAYER.cypher.strip(),
-        {"network": network},
+        scope.whole(layers),
         len(rows) > database.row_cap,
         (time.perf_counter() - started) * 1000,
         ("Computed by NumPy and SciPy from the links that the Cypher reads, layer by layer.",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -52,6 +53,8 @@ def expected(database: Database, examples: None, question: Question) -> dict[str
     assert answer.columns == question.columns
     assert all(len(row) == len(answer.columns) for row in answer.rows)
     assert answer.cypher, "an answer shows its Cypher"
+    wanted = set(re.findall(r"\$(\w+)", answer.cypher))
+    assert wanted <= set(answer.parameters), "and everything to run it again"
     found: dict[str, Any] = json.loads(json.dumps(answer.to_json()))
     return found
 
