@@ -19,7 +19,8 @@ from store.errors import PermissionDenied
 from store.query import Query, Table
 from store.values import plain
 
-LONGEST: Final = 8_000_000
+MOST_ROWS: Final = 100_000
+LONGEST: Final = 16_000_000
 """Characters of a longer answer are not kept: reading them would take as long as asking."""
 
 FIND_ANSWER = Query(
@@ -52,7 +53,7 @@ def kept(
     network: str,
     question: str,
     arguments: Mapping[str, Any],
-    ask: Callable[[], Table],
+    ask: Callable[[Database], Table],
 ) -> Table:
     """The kept answer to a question, or a new one, which is then kept.
 
@@ -61,25 +62,26 @@ def kept(
     question, arguments
         What is asked; the same question with the same arguments has the same answer.
     ask
-        Gives the answer.
+        Gives the answer from a database.
 
     Returns
     -------
     Table
-        As `ask` gives it; of a kept one `took_ms` is the time to find it. Answers that were cut
-        by a row cap are not kept, and a kept one is cut by the database's row cap. Where the
-        server allows no writing, nothing is kept.
+        As `ask` gives it, cut by the database's row cap; of a kept one `took_ms` is the time to
+        find it. It is asked for :data:`MOST_ROWS` rows, so that whoever wants few rows makes an
+        answer for all; one that has more still is not kept. Where the server allows no writing,
+        nothing is kept.
     """
     key = _key(question, arguments)
     found = database.read(FIND_ANSWER, network=network, key=key)
     if not found.rows:
-        return ask()
+        return ask(database)
     identity, body = found.rows[0]
     if body is not None:
-        return _table(json.loads(body), database.row_cap, found.took_ms)
-    answer = ask()
+        return _cut(_table(json.loads(body), found.took_ms), database.row_cap)
+    answer = ask(database.limited(row_cap=max(database.row_cap, MOST_ROWS)))
     if answer.truncated:
-        return answer
+        return _cut(answer, database.row_cap)
     body = json.dumps(
         {
             "columns": answer.columns,
@@ -96,12 +98,12 @@ def kept(
             )
         except PermissionDenied:
             # A reader's account asks anew each time.
-            return answer
-    return answer
+            return _cut(answer, database.row_cap)
+    return _cut(answer, database.row_cap)
 
 
-def _table(body: dict[str, Any], row_cap: int, took_ms: float) -> Table:
-    answer = Table(
+def _table(body: dict[str, Any], took_ms: float) -> Table:
+    return Table(
         tuple(body["columns"]),
         body["rows"],
         body["cypher"],
@@ -109,6 +111,9 @@ def _table(body: dict[str, Any], row_cap: int, took_ms: float) -> Table:
         took_ms=took_ms,
         notes=tuple(body["notes"]),
     )
+
+
+def _cut(answer: Table, row_cap: int) -> Table:
     if len(answer.rows) > row_cap:
         return replace(answer, rows=answer.rows[:row_cap], truncated=True)
     return answer

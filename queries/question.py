@@ -195,7 +195,7 @@ def question(
                     about,
                     ask.__name__,
                     chosen,
-                    lambda: ask(database, about, *arguments, **options),
+                    lambda opened: ask(opened, about, *arguments, **options),
                 )
             else:
                 answer = ask(database, about, *arguments, **options)

@@ -77,15 +77,26 @@ def test_other_arguments_have_their_own_answer(database: Database, name: str) ->
     assert with_bias.column("total") != plain.column("total")
 
 
-def test_an_answer_that_was_cut_is_not_kept(database: Database, name: str) -> None:
+def test_whoever_wants_few_rows_makes_an_answer_for_all(database: Database, name: str) -> None:
     cut = strength(database.limited(row_cap=3), name)
     assert (len(cut.rows), cut.truncated) == (3, True)
-    assert _count(database, name) == 0
+    assert _count(database, name) == 1
     whole = strength(database, name)
+    assert (len(whole.rows), whole.truncated) == (7, False)
+    assert cut.rows == whole.rows[:3]
     cut_again = strength(database.limited(row_cap=3), name)
     assert (cut_again.rows, cut_again.truncated) == (whole.rows[:3], True)
     exact = strength(database.limited(row_cap=len(whole.rows)), name)
     assert (exact.rows, exact.truncated) == (whole.rows, False)
+
+
+def test_an_answer_of_too_many_rows_is_not_kept(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MOST_ROWS", 5)
+    cut = strength(database.limited(row_cap=3), name)
+    assert (len(cut.rows), cut.truncated) == (3, True)
+    assert _count(database, name) == 0
 
 
 def test_they_go_with_the_network(

@@ -205,7 +205,7 @@ def test_only_the_seed_of_leiden_changes_its_answer(
     database: Database, stored: Callable[..., str], random_network: Callable[..., Network]
 ) -> None:
     """Not the order in which a copy of the network lies in the store."""
-    copies = [stored(random_network(30, 30, 20)) for _ in range(3)]
+    copies = [stored(random_network(30, 30, 20)) for _ in range(2)]
 
     def ask(name: str, seed: int) -> list[Any]:
         # The kept answer would be the same in any case.
@@ -214,9 +214,10 @@ def test_only_the_seed_of_leiden_changes_its_answer(
         )
         return list(table.column("community"))
 
-    first = ask(copies[0], 0)
-    assert [ask(name, 0) for name in copies] == [first] * 3
-    assert any(ask(copies[0], seed) != first for seed in range(1, 6))
+    # Two seeds may agree by chance, six do not.
+    first, second = ([ask(name, seed) for seed in range(6)] for name in copies)
+    assert first == second
+    assert any(answer != first[0] for answer in first)
 
 
 @pytest.mark.parametrize("options", [{"of": Subgraph(least=99.0)}, {"resolution": 1e4}], ids=str)

@@ -15,7 +15,7 @@ from queries.registry import questions
 from service.questions import example_address
 from store.commandline import application, run
 from store.database import Database
-from tests.http.envelope import close
+from tests.http.envelope import check, close
 
 QUESTIONS = list(questions().values())
 
@@ -98,3 +98,36 @@ def test_it_says_what_it_is(question: Question) -> None:
     for argument in question.arguments:
         assert argument.help.endswith("."), argument.name
         assert not argument.help.lower().startswith("as in"), argument.name
+
+
+def test_an_option_given_several_times(client: httpx.Client, examples: None) -> None:
+    assert examples is None
+    address = "/v1/networks/tiny/pagerank"
+    one = client.get(f"{address}?layers=fc1").json()
+    both = client.get(f"{address}?layers=fc1&layers=fc2").json()
+    assert [row[0] for row in one["rows"]] == ["fc1"] * 3
+    assert [row[0] for row in both["rows"]] == ["fc1"] * 3 + ["fc2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "code"),
+    [
+        ("networks/tiny/pagerank?sign=plus", 400, "invalid_argument"),
+        ("networks/tiny/pagerank?top=0", 400, "invalid_argument"),
+        ("networks/tiny/pagerank?top=few", 400, "invalid_argument"),
+        ("networks/tiny/pagerank?sign=positive&sign=negative", 400, "invalid_argument"),
+        ("networks/tiny/pagerank?layer=fc1", 400, "invalid_argument"),
+        ("networks/tiny/pagerank?layers=fc9", 404, "not_found"),
+        ("networks/nothing/pagerank", 404, "not_found"),
+        ("networks/tiny/path-mass?source=input", 400, "invalid_argument"),
+        ("networks/tiny/spectra?limit=0", 400, "invalid_argument"),
+        ("populations/population", 400, "invalid_argument"),
+        ("populations/population?networks=nothing-*", 404, "not_found"),
+        ("runs/nothing/run-statistic", 404, "not_found"),
+    ],
+)
+def test_bad_requests(
+    client: httpx.Client, examples: None, address: str, status: int, code: str
+) -> None:
+    assert examples is None
+    check(client.get(f"/v1/{address}"), status, code)

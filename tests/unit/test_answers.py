@@ -44,13 +44,13 @@ class ReadersAccount:
 
 def test_without_the_right_to_write_the_answer_comes_all_the_same() -> None:
     database = Database(ReadersAccount(PermissionDenied("Read only.")))
-    assert kept(database, "tiny", "one", {}, lambda: TABLE) is TABLE
+    assert kept(database, "tiny", "one", {}, lambda _: TABLE) is TABLE
 
 
 def test_a_lost_server_is_not_hidden() -> None:
     database = Database(ReadersAccount(StoreUnreachable("Gone.")))
     with pytest.raises(StoreUnreachable, match="Gone"):
-        kept(database, "tiny", "one", {}, lambda: TABLE)
+        kept(database, "tiny", "one", {}, lambda _: TABLE)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def test_a_body_holds_every_value() -> None:
                 return Answer((), [])
             return Answer(FIND_ANSWER.columns, [[7, None]])
 
-    kept(Database(Keeps(PermissionDenied("Not reached."))), "tiny", "one", {}, lambda: TABLE)
-    found = answers._table(json.loads(bodies[0]), 10, 2.0)
+    kept(Database(Keeps(PermissionDenied("Not reached."))), "tiny", "one", {}, lambda _: TABLE)
+    found = answers._table(json.loads(bodies[0]), 2.0)
     assert found == Table(
         ("x",), [[0.1], [float("inf")]], "RETURN $x AS x", {"x": 1}, False, 2.0, ("A note.",)
     )
