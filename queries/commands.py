@@ -14,7 +14,6 @@ import typer
 from queries import (
     catalogue,
     cypher,
-    dynamics,
     export,
     forward,
     matching_commands,
@@ -33,10 +32,6 @@ from store.query import Table
 
 Network = Annotated[str, typer.Argument(help="Name of a network; `weightome networks` lists them.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Most rows to print.")]
-Convention = Annotated[
-    str, typer.Option(help="plain: sums of weights. cnt: unit links at the ends, bias counted.")
-]
-Bias = Annotated[bool, typer.Option("--bias", help="Count biases too.")]
 
 
 def _answer(ask: Callable[[Database], Table], form: Format, limit: int | None = None) -> None:
@@ -84,27 +79,6 @@ def neuron_command(
     if not slash or not (index.isascii() and index.isdigit()):
         raise InvalidArgument(f"{address!r} names no neuron: write LAYER/INDEX, such as fc1/12.")
     _answer(lambda database: catalogue.neuron(database, network, layer, int(index), k=k), form)
-
-
-def dynamics_command(
-    run: Annotated[str, typer.Argument(help="Name of a run; `weightome runs` lists them.")],
-    statistic: Annotated[
-        str, typer.Option(help=f"{', '.join(dynamics.STATISTICS)} or metric:NAME.")
-    ] = "fluctuation",
-    layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
-    convention: Convention = "plain",
-    bias: Bias = False,
-    form: FormatOption = Format.TABLE,
-    limit: Limit = None,
-) -> None:
-    """One layer statistic or metric across the snapshots of a run."""
-    _answer(
-        lambda database: dynamics.dynamics(
-            database, run, statistic, layer=layer, convention=convention, bias=bias
-        ),
-        form,
-        limit,
-    )
 
 
 def cypher_command(
@@ -194,7 +168,6 @@ def mount(app: typer.Typer) -> None:
     app.command("layers")(layers_command)
     app.command("neurons")(neurons_command)
     app.command("neuron")(neuron_command)
-    app.command("dynamics")(dynamics_command)
     app.command("cypher")(cypher_command)
     app.command("export")(export_command)
     app.command("forward")(forward_command)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from queries import scope
 from queries.links import WEIGHTS_OF_LAYER
-from queries.options import one_of
+from queries.options import Convention, one_of
+from queries.question import question
 from queries.strength import STRENGTH_OF_NEURONS, convention_parameters
 from store.database import Database
 from store.errors import NotFound
@@ -62,13 +63,18 @@ ORDER BY step, network
 )
 
 
+@question(
+    columns=_COLUMNS,
+    example={"run": "tiny-run", "statistic": "fluctuation", "convention": "cnt"},
+    survives=None,
+)
 def dynamics(
     database: Database,
     run: str,
     statistic: str = "fluctuation",
     *,
     layer: str | None = None,
-    convention: str = "plain",
+    convention: Convention = "plain",
     bias: bool = False,
 ) -> Table:
     """One layer statistic, or one recorded metric, across the snapshots of a run.
@@ -81,8 +87,11 @@ def dynamics(
         or ``metric:NAME`` for a metric that was recorded at ingest.
     layer
         Only this layer.
-    convention, bias
-        As in :func:`queries.strength.strength`; `bias` also counts biases among link weights.
+    convention
+        ``plain``: sums of weights. ``cnt``: a virtual link of weight 1 into each input and out of
+        each output neuron, and the bias counted as incoming.
+    bias
+        Counts biases too, among link weights and in strengths.
 
     Returns
     -------

@@ -39,8 +39,8 @@ Measure = Literal[
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
 COLUMNS: Final = ("layer", "layer_index", "neuron", *MEASURES)
 
-MOST_NEURONS: Final = 6_000
-"""Matrices of neurons x neurons are dense here: this many take about 300 MB each."""
+MOST_NEURONS: Final = 4_000
+"""Matrices of neurons x neurons are dense here: this many take 128 MB each."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def neuron_measures(
     NotFound
         If there is no complete network of that name.
     InvalidArgument
-        If a measure is not known, or the network has more than 6,000 neurons.
+        If a measure is not known, or the network has more than 4,000 neurons.
 
     References
     ----------

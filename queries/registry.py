@@ -29,6 +29,7 @@ FAMILIES = (
     "dead_units",
     "observations",
     "divergence",
+    "dynamics",
     "run_statistic",
     "population_statistics",
     "shuffles",

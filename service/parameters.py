@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
 from fastapi import Path, Query
 from pydantic import AfterValidator
 
-from queries import dynamics, options
-
 MOST_ROWS = 100_000
 
 # Only now: service.address says why.
 _DECODED = AfterValidator(unquote)
-
-
-def _choice(values: Collection[str]) -> dict[str, Any]:
-    # Listed for readers only: the question itself checks it, here as on the command line.
-    return {"enum": list(values)}
 
 
 NetworkName = Annotated[
@@ -52,27 +44,8 @@ NeuronIndex = Annotated[
 OfRun = Annotated[
     str | None, Query(description="Only the snapshots of this run.", examples=["tiny-run"])
 ]
-OfLayer = Annotated[str | None, Query(description="Only this layer.", examples=["fc1"])]
-Bias = Annotated[bool, Query(description="Count biases too.", examples=[False])]
-Convention = Annotated[
-    str,
-    Query(
-        description="`plain`: sums of weights. `cnt`: a unit link at each input and output, and "
-        "the bias counted as incoming.",
-        json_schema_extra=_choice(options.CONVENTIONS),
-        examples=["cnt"],
-    ),
-]
 LinkCount = Annotated[
     int, Query(description="How many links per direction, strongest first.", examples=[2])
-]
-Statistic = Annotated[
-    str,
-    Query(
-        description=f"One of {', '.join(dynamics.STATISTICS)}; or `metric:NAME` for a metric "
-        "recorded at ingest.",
-        examples=["fluctuation"],
-    ),
 ]
 Limit = Annotated[
     int | None,

@@ -10,6 +10,7 @@ import pytest
 from ingest.removal import delete
 from ingest.writer import write
 from queries.dynamics import STATISTICS, dynamics
+from queries.options import Convention
 from store.database import Database
 from store.errors import InvalidArgument, NotFound
 from tests import oracle
@@ -44,7 +45,7 @@ def _expected(
     statistic: str,
     matrices: list[np.ndarray],
     biases: list[np.ndarray],
-    convention: str,
+    convention: Convention,
     bias: bool,
 ) -> list[float]:
     if statistic.startswith("link_"):
@@ -73,7 +74,7 @@ def test_statistics(
     database: Database,
     run: dict[int, tuple[list[np.ndarray], list[np.ndarray]]],
     statistic: str,
-    convention: str,
+    convention: Convention,
     bias: bool,
 ) -> None:
     table = dynamics(database, "dynamics", statistic, convention=convention, bias=bias)

@@ -66,7 +66,6 @@ BAD: list[tuple[str, str, int, str]] = [
     ("GET", f"{TINY}/paths?source=input&target=input", 400, "invalid_argument"),
     ("GET", f"{TINY}/paths?source=input&target=fc2&k=0", 400, "invalid_argument"),
     ("GET", f"{TINY}/paths?source=input&target=fc2&cost=cheap", 400, "invalid_argument"),
-    ("GET", f"{TINY}/paths?source=input&target=fc2&limit=3", 400, "invalid_argument"),
     ("GET", f"{TINY}/paths?source=input&target=fc2/x", 400, "invalid_argument"),
     ("GET", "/v1/runs/tiny-run/dynamics?statistic=mood", 400, "invalid_argument"),
     ("GET", "/v1/runs?run=tiny-run", 400, "invalid_argument"),
