@@ -118,7 +118,7 @@ def measured_on_links(
     size = sum(layer.size for layer in chosen)
     if size > most:
         raise InvalidArgument(
-            f"This needs matrices of neurons x neurons: these layers have {size:,} neurons, and "
+            f"These layers have {size:,} neurons, and "
             f"{most:,} at most are measured; choose fewer layers."
         )
     links, table = selected(database, layers, parameters)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.operations import OperationGraph
-from ingest.readers import hdf5, hdf5_index
-from ingest.readers.keras_h5 import read_keras
-from ingest.readers.keras_zip import read_keras_archive
+from ingest.readers.keras import hdf5, hdf5_index
+from ingest.readers.keras.h5 import read_keras
+from ingest.readers.keras.zip import read_keras_archive
 from ingest.readers.wording import damaged
 from tests.interpreter import interpret
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from ingest.layers.activation import PLAIN
 from ingest.operations import OperationGraph
 from ingest.readers.huggingface.checkpoint import has_config
-from ingest.readers.keras_zip import is_keras
+from ingest.readers.keras.zip import is_keras
 from ingest.readers.onnx.wire import is_onnx
 from ingest.readers.paths import check_regular, opening
 from ingest.readers.pt2 import is_archive
@@ -138,11 +138,11 @@ def _format(path: Path) -> tuple[str, str]:
     head = _head(path)
     suffix = path.suffix.lower()
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return "keras_h5", "read_keras"
+        return "keras.h5", "read_keras"
     if head.startswith(b"PK") and is_archive(path):
         return "pt2", "read_pt2"
     if head.startswith(b"PK") and is_keras(path):
-        return "keras_zip", "read_keras_archive"
+        return "keras.zip", "read_keras_archive"
     if head.startswith(b"PK"):
         return "state_dict", "read_state_dict"
     # A safetensors file begins with the length of its header, eight bytes of any value.
@@ -155,7 +155,7 @@ def _format(path: Path) -> tuple[str, str]:
     if suffix == ".safetensors":
         return "safetensors", "read_safetensors"
     if suffix in {".h5", ".hdf5"}:
-        return "keras_h5", "read_keras"
+        return "keras.h5", "read_keras"
     raise UnreadableModel(
         f"The file {path.name!r} is no model that Weightome knows: it reads ONNX, PyTorch "
         "state dicts (.pt, .pth), exported programs (.pt2), .safetensors and Keras .h5 and .keras."

@@ -85,7 +85,10 @@ def check_archive(path: Path) -> None:
     if "models/model.json" in names:
         raise UnreadableModel(f"The file {path.name!r} is an exported program: {SAVE_INSTEAD}.")
     if any(entry.filename == "model.weights.h5" for entry in entries):
-        raise UnreadableModel(f"The file {path.name!r} is a .keras archive: save the model as .h5.")
+        raise UnreadableModel(
+            f"The file {path.name!r} holds the weights of a Keras model and not its layers: save "
+            "the whole of it as .keras."
+        )
     if "data.pkl" not in names:
         raise UnreadableModel(
             f"The file {path.name!r} is a zip archive that torch.save did not write."

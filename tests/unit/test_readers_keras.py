@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ingest.layers.build import build
 from ingest.network import DenseLinks, Network
-from ingest.readers import hdf5, read
+from ingest.readers import read
+from ingest.readers.keras import hdf5
 from store.errors import (
     InputError,
     InvalidArgument,

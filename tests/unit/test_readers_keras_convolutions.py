@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ingest.readers.keras_calls import Call
-from ingest.readers.keras_config import Layer
-from ingest.readers.keras_convolutions import Windows
-from ingest.readers.keras_values import Operations, Step
+from ingest.readers.keras.calls import Call
+from ingest.readers.keras.config import Layer
+from ingest.readers.keras.convolutions import Windows
+from ingest.readers.keras.values import Operations, Step
 from store.errors import ShapeMismatch
 from tests.interpreter import interpret
 from tests.keras_files import computed, given, graph_of, last, layer, sequential

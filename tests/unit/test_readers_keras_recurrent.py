@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ingest.operations import Parameter
-from ingest.readers.keras_values import reshaped
+from ingest.readers.keras.values import reshaped
 from store.errors import InputError, ShapeMismatch, UnsupportedOperation
 from tests.interpreter import interpret
 from tests.keras_files import (

@@ -18,7 +18,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ingest.readers.keras_zip import is_keras, read_keras_archive
+from ingest.readers.keras.zip import is_keras, read_keras_archive
 from store.errors import InputError, InvalidArgument, InvalidWeights, UnreadableModel
 from tests.interpreter import interpret
 from tests.keras_files import (
@@ -69,7 +69,7 @@ def test_an_archive_is_read_in_place(tmp_path: Path) -> None:
 def test_neither_hdf5_nor_torch_is_loaded(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; "
-        "from ingest.readers.keras_zip import read_keras_archive as read; "
+        "from ingest.readers.keras.zip import read_keras_archive as read; "
         f"read(Path({str(saved_keras(tmp_path, MODEL, TENSORS))!r}), None, None); "
         "print('h5py' in sys.modules, 'torch' in sys.modules)"
     )
@@ -219,7 +219,7 @@ def test_packed_weights_are_refused(tmp_path: Path) -> None:
 def test_a_member_that_would_unpack_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.readers.keras_zip.LONGEST_JSON", 1000)
+    monkeypatch.setattr("ingest.readers.keras.zip.LONGEST_JSON", 1000)
     path = saved_keras(tmp_path, {**MODEL, "more": " " * 100_000}, TENSORS)
     with pytest.raises(UnreadableModel, match=r"its config\.json is longer than 1000 bytes"):
         read_keras_archive(path, None, None)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ingest.operations import Parameter
-from ingest.readers.keras_layers import Family, activated
-from ingest.readers.keras_values import Shape, Step, Value
+from ingest.readers.keras.layers import Family, activated
+from ingest.readers.keras.values import Shape, Step, Value
 from ingest.readers.wording import reason
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]

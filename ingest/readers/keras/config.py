@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ingest.readers.keras_calls import Call, Ref, calls_of, has_arguments, refs_in
+from ingest.readers.keras.calls import Call, Ref, calls_of, has_arguments, refs_in
 from ingest.readers.wording import damaged, reason
 from store.errors import UnsupportedOperation
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ingest.operations import Parameter
-from ingest.readers.keras_layers import FAMILIES as PLAIN
-from ingest.readers.keras_layers import NOISE, Family
-from ingest.readers.keras_values import Step, Value
-from ingest.readers.keras_weights import directions, wrapped
+from ingest.readers.keras.layers import FAMILIES as PLAIN
+from ingest.readers.keras.layers import NOISE, Family
+from ingest.readers.keras.values import Step, Value
+from ingest.readers.keras.weights import directions, wrapped
 from ingest.readers.wording import reason
 
 _KINDS = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn"}

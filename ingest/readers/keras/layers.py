@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from ingest.operations import Parameter
-from ingest.readers.keras_activations import LAYERS as ACTIVATIONS
-from ingest.readers.keras_activations import by_layer, by_name
-from ingest.readers.keras_values import Step, Value
+from ingest.readers.keras.activations import LAYERS as ACTIVATIONS
+from ingest.readers.keras.activations import by_layer, by_name
+from ingest.readers.keras.values import Step, Value
 from ingest.readers.wording import reason
 from store.errors import ShapeMismatch
 

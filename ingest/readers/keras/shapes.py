@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ingest.readers.keras_layers import Family
-from ingest.readers.keras_values import Shape, Step, Value
+from ingest.readers.keras.layers import Family
+from ingest.readers.keras.values import Shape, Step, Value
 from ingest.readers.wording import damaged, reason
 from store.errors import ShapeMismatch
 

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from ingest.operations import Operation, Parameter
-from ingest.readers.keras_calls import Call
-from ingest.readers.keras_config import Layer
-from ingest.readers.keras_weights import Roles
+from ingest.readers.keras.calls import Call
+from ingest.readers.keras.config import Layer
+from ingest.readers.keras.weights import Roles
 from ingest.readers.wording import Names, reason
 from store.errors import ShapeMismatch, UnsupportedOperation
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ingest.operations import OperationGraph
-from ingest.readers.hdf5 import Contents
-from ingest.readers.keras_attention import FAMILIES as ATTENTION
-from ingest.readers.keras_calls import Call, Ref
-from ingest.readers.keras_config import Layer, Model, Shape
-from ingest.readers.keras_convolutions import FAMILIES as CONVOLUTIONS
-from ingest.readers.keras_layers import FAMILIES as PLAIN
-from ingest.readers.keras_layers import Family
-from ingest.readers.keras_operators import FAMILIES as OPERATORS
-from ingest.readers.keras_recurrent import FAMILIES as RECURRENT
-from ingest.readers.keras_shapes import FAMILIES as SHAPES
-from ingest.readers.keras_values import Operations, Step, Value
-from ingest.readers.keras_weights import Place, Roles, assign
+from ingest.readers.keras.attention import FAMILIES as ATTENTION
+from ingest.readers.keras.calls import Call, Ref
+from ingest.readers.keras.config import Layer, Model, Shape
+from ingest.readers.keras.convolutions import FAMILIES as CONVOLUTIONS
+from ingest.readers.keras.hdf5 import Contents
+from ingest.readers.keras.layers import FAMILIES as PLAIN
+from ingest.readers.keras.layers import Family
+from ingest.readers.keras.operators import FAMILIES as OPERATORS
+from ingest.readers.keras.recurrent import FAMILIES as RECURRENT
+from ingest.readers.keras.shapes import FAMILIES as SHAPES
+from ingest.readers.keras.values import Operations, Step, Value
+from ingest.readers.keras.weights import Place, Roles, assign
 from ingest.readers.wording import Names, damaged, reason
 from store.errors import InvalidArgument, ShapeMismatch, UnsupportedOperation
 

@@ -11,10 +11,10 @@ import zipfile
 from pathlib import Path
 
 from ingest.operations import OperationGraph
-from ingest.readers.hdf5 import contents
-from ingest.readers.keras_config import parse
-from ingest.readers.keras_graph import graph
-from ingest.readers.keras_h5 import refuse_activation
+from ingest.readers.keras.config import parse
+from ingest.readers.keras.graph import graph
+from ingest.readers.keras.h5 import refuse_activation
+from ingest.readers.keras.hdf5 import contents
 from ingest.readers.wording import damaged
 from store.errors import UnreadableModel
 
@@ -51,7 +51,7 @@ def read_keras_archive(
     -------
     OperationGraph
         Parameters are called by their places in the HDF5 file, such as ``layers/dense/vars/0``;
-        else as :func:`ingest.readers.keras_h5.read_keras` gives it.
+        else as :func:`ingest.readers.keras.h5.read_keras` gives it.
 
     Raises
     ------

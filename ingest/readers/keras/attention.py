@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import sqrt
 
-from ingest.readers.keras_layers import Family
-from ingest.readers.keras_values import Shape, Step, Value, reshaped
+from ingest.readers.keras.layers import Family
+from ingest.readers.keras.values import Shape, Step, Value, reshaped
 from ingest.readers.wording import reason
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ingest.operations import OperationGraph, Parameter
 from ingest.readers.chain import Matrix, chain
-from ingest.readers.hdf5 import contents
-from ingest.readers.keras_config import parse
-from ingest.readers.keras_graph import graph
+from ingest.readers.keras.config import parse
+from ingest.readers.keras.graph import graph
+from ingest.readers.keras.hdf5 import contents
 from ingest.readers.wording import check_tensor
 from store.errors import InvalidArgument, ShapeMismatch, UnsupportedOperation
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ingest.operations import Parameter
-from ingest.readers.hdf5 import Contents
-from ingest.readers.keras_config import Layer, Model, inner
+from ingest.readers.keras.config import Layer, Model, inner
+from ingest.readers.keras.hdf5 import Contents
 from ingest.readers.wording import check_tensor, damaged
 
 # Names from the outermost layer inwards.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ingest.readers.keras_config import OPERATORS
-from ingest.readers.keras_layers import Family
-from ingest.readers.keras_shapes import joined
-from ingest.readers.keras_values import Step, Value
+from ingest.readers.keras.config import OPERATORS
+from ingest.readers.keras.layers import Family
+from ingest.readers.keras.shapes import joined
+from ingest.readers.keras.values import Step, Value
 from ingest.readers.wording import reason
 
 _KINDS = {"Add": "add", "Subtract": "subtract", "Multiply": "product"}
