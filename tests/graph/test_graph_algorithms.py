@@ -353,6 +353,6 @@ def test_square_clustering_is_bounded(
 ) -> None:
     size = sum(random_matrices(0)[0].shape)
     monkeypatch.setattr(communities, "MOST_NEURONS", size - 1)
-    sentence = f"these layers have {size} neurons, and {size - 1} at most"
+    sentence = f"These layers have {size} neurons, and {size - 1} at most"
     with pytest.raises(InvalidArgument, match=sentence):
         clustering(database, names[0], of=Subgraph(layers=("input", "fc1")))
