@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from scipy.sparse import csr_array
 from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 
+from ingest.removal import delete
+from ingest.writer import write
 from queries import neuron_measures
 from queries.dynamics import dynamics
 from queries.layer_values import Statistic
-from queries.population import expression, population
+from queries.population import population
 from queries.population_statistics import Groups, auc, population_auc, population_table
 from queries.run_statistic import run_statistic
 from queries.shuffles import SHUFFLED, shuffle_zscore
@@ -53,29 +56,62 @@ def test_population(database: Database, networks: tuple[str, list[str], list[lis
     assert population(database, names[3]).column("network") == [names[3]]
 
 
+PREFIX = "patterns of a test "
+NAMES = [
+    "a.b(c", "axb", "ab", "a", "aa", "aba", "[x]+1", "x1", "1\\Q2", "12", "$^a|b", "ä", "äb雪", "ba",
+    "a" * 150,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patterned(database: Database) -> Iterator[list[str]]:
+    """Networks whose names are hard to match."""
+    for name in NAMES:
+        write(database, dense_network([np.ones((1, 1))]), name=PREFIX + name, replace=True)
+    yield [PREFIX + name for name in NAMES]
+    for name in NAMES:
+        delete(database, PREFIX + name)
+
+
 @pytest.mark.parametrize(
-    ("pattern", "matching", "other"),
+    "pattern",
     [
-        ("a.b*", "a.b(c", "axb"),
-        ("[x]+*", "[x]+1", "x1"),
-        ("*\\Q*", "1\\Q2", "12"),
-        ("$^*|*", "$^a|b", "ab"),
-        ("ä*雪", "äb雪", "ab雪"),
+        "a.b*",
+        "*",
+        "a*b",
+        "*b",
+        "ab",
+        "*a*b*",
+        "a*a",
+        "[x]+*",
+        "*\\Q*",
+        "$^*|*",
+        "ä*雪",
+        "**a**",
+        "",
     ],
 )
-def test_a_pattern_is_no_regular_expression(
-    database: Database, stored: Callable[..., str], pattern: str, matching: str, other: str
-) -> None:
-    query = "RETURN $matching =~ $pattern AS yes, $other =~ $pattern AS no"
-    from store.query import Query
+def test_patterns_as_fnmatch(database: Database, patterned: list[str], pattern: str) -> None:
+    # What fnmatch takes for more than itself stands in brackets.
+    plain = "".join(f"[{char}]" if char in "[?" else char for char in PREFIX + pattern)
+    expected = sorted(name for name in patterned if fnmatchcase(name, plain))
+    if expected:
+        assert sorted(population(database, PREFIX + pattern).column("network")) == expected
+    else:
+        with pytest.raises(NotFound, match="There is no network that matches"):
+            population(database, PREFIX + pattern)
 
-    found = database.read(
-        Query("pattern_for_the_test", "Matches.", query, ("yes", "no")),
-        matching=matching,
-        other=other,
-        pattern=expression(pattern),
-    )
-    assert found.rows == [[True, False]]
+
+def test_a_pattern_of_many_stars_takes_no_time(database: Database) -> None:
+    """A regular expression would try more ways than there are atoms."""
+    name = "many stars " + "a" * 180
+    write(database, dense_network([np.ones((1, 1))]), name=name, replace=True)
+    try:
+        with pytest.raises(NotFound):
+            population(database.limited(seconds=20), "many stars " + "*a" * 60 + "*b")
+        assert population(database, "many stars " + "*a" * 60).column("network") == [name]
+    finally:
+        delete(database, name)
 
 
 def test_table(database: Database, networks: tuple[str, list[str], list[list[Any]]]) -> None:

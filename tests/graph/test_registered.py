@@ -38,11 +38,12 @@ TYPED: dict[str, object] = {
             "zero_below",
             "flat",
             "signs",
+            "middle",
         )
     },
     "weights": [0.5],
     **dict.fromkeys(("network", "run", "layer", "name", "metric", "graph", "writer"), "x"),
-    **dict.fromkeys(("pattern", "key", "observation", "label"), "x"),
+    **dict.fromkeys(("prefix", "suffix", "key", "observation", "label"), "x"),
     **{key: {"relu": 0.0} for key in ("lows", "highs")},
     **dict.fromkeys(("bias", "unit"), False),
     "properties": {},
