@@ -58,8 +58,8 @@ def test_population(database: Database, networks: tuple[str, list[str], list[lis
 
 PREFIX = "patterns of a test "
 NAMES = [
-    "a.b(c", "axb", "ab", "a", "aa", "aba", "[x]+1", "x1", "1\\Q2", "12", "$^a|b", "ä", "äb雪", "ba",
-    "a" * 150,
+    "a.b(c", "axb", "ab", "a", "aa", "aba", "[x]+1", "x1", "1\\Q2", "12", "$^a|b", "ä", "äb雪",
+    "ba", "a" * 150,
 ]  # fmt: skip
 
 
