@@ -1,7 +1,8 @@
-"""Commands of the local server: ``up``, ``down``, ``status``."""
+"""Commands of the local server: ``up``, ``down``, ``status``, ``backup``, ``restore``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table as Grid
 
 from store import settings as settings_module
 from store.commandline import Format, FormatOption, print_table
+from store.local import backup as backup_module
 from store.local import server as local
 from store.local.artifacts import GDS, SERVER, locked_version
 from store.query import Table
@@ -90,8 +92,32 @@ def _print(found: local.Status, form: Format) -> None:
     Console(markup=False, highlight=False).print(grid)
 
 
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to, such as weightome.dump.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite a file that is there.")
+    ] = False,
+) -> None:
+    """Write the whole local store into one file; Neo4j is stopped meanwhile."""
+    size = backup_module.backup(settings_module.load(), file, replace=replace)
+    typer.echo(f"{file}: {size:,} bytes.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `backup` wrote.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the networks that are there.")
+    ] = False,
+) -> None:
+    """Make the local store what a file of `backup` says; Neo4j is stopped meanwhile."""
+    backup_module.restore(settings_module.load(), file, replace=replace)
+    typer.echo(f"The store is what {file} says.")
+
+
 def mount(app: typer.Typer) -> None:
     """Adds the local server to a command line."""
     app.command("up")(up)
     app.command("down")(down)
     app.command("status")(status)
+    app.command("backup")(backup)
+    app.command("restore")(restore)

@@ -1,0 +1,183 @@
+"""The whole local store as one file, and back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from store.errors import Conflict, InvalidArgument, ServerFailed
+from store.local.disk import disk_errors
+from store.local.home import Home
+from store.local.server import admin, down, status, up
+from store.settings import Settings
+
+_DATABASE: Final = "neo4j"
+# What a database is on disk: its store, and the log of its transactions.
+_PARTS: Final = ("databases", "transactions")
+
+
+def backup(
+    settings: Settings, file: Path, *, replace: bool = False, console: Console | None = None
+) -> int:
+    """Writes the whole local store into one file.
+
+    The server is stopped meanwhile, and started again if it ran. The password is not in the file.
+
+    Parameters
+    ----------
+    file
+        Where to; it appears only when it is complete.
+    replace
+        Whether a file that is there may be overwritten.
+
+    Returns
+    -------
+    int
+        Its size in bytes.
+
+    Raises
+    ------
+    InvalidArgument
+        If the settings name a server elsewhere, or there is no local store yet.
+    Conflict
+        If the file is there already.
+    DiskUnusable, ServerFailed
+        If the store cannot be read or the file not be written.
+
+    Example
+    -------
+    >>> backup(Settings(), Path("weightome.dump"))                      # doctest: +SKIP
+    18432
+    """
+    console = console or Console(stderr=True)
+    home = _local(settings)
+    if file.exists() and not replace:
+        raise Conflict(f"{str(file)!r} is there already: choose another name, or replace it.")
+    if not _folder(home, _PARTS[0]).exists():
+        raise InvalidArgument(f"There is no store in {home.folder} to back up.")
+    with (
+        _stopped(settings, console),
+        disk_errors(file.parent),
+        tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder,
+    ):
+        console.print("The store is being written to the file ...")
+        admin(
+            settings, "database", "dump", _DATABASE, f"--to-path={os.path.abspath(folder)}",
+            console=console,
+        )  # fmt: skip
+        written = Path(folder) / f"{_DATABASE}.dump"
+        size = written.stat().st_size
+        written.replace(file)
+    return size
+
+
+def restore(
+    settings: Settings, file: Path, *, replace: bool = False, console: Console | None = None
+) -> None:
+    """Makes the local store what a file of :func:`backup` says.
+
+    The file is loaded beside the store, which takes its place only when it is complete: a failure
+    leaves everything as it was. The server is stopped meanwhile, and started again if it ran.
+
+    Parameters
+    ----------
+    file
+        As :func:`backup` wrote it.
+    replace
+        Whether a store that is there may be replaced.
+
+    Raises
+    ------
+    InvalidArgument
+        If the settings name a server elsewhere, or there is no such file.
+    Conflict
+        If there is a store already.
+    DiskUnusable, ServerFailed
+        If the file is none of a store, or cannot be loaded.
+
+    Example
+    -------
+    >>> restore(Settings(), Path("weightome.dump"), replace=True)       # doctest: +SKIP
+    """
+    console = console or Console(stderr=True)
+    home = _local(settings)
+    if not file.is_file():
+        raise InvalidArgument(f"There is no file {str(file)!r}.")
+    if _folder(home, _PARTS[0]).exists() and not replace:
+        raise Conflict(
+            f"There is a store in {home.folder} already: restoring replaces all its networks, "
+            "which wants --replace."
+        )
+    home.create()
+    with (
+        disk_errors(home.folder),
+        tempfile.TemporaryDirectory(dir=home.folder, prefix=".restoring-") as folder,
+    ):
+        beside = settings.model_copy(
+            update={"home": Path(folder) / "home", "cache": settings.cache_folder}
+        )
+        source = Path(folder) / "from"
+        source.mkdir()
+        (source / f"{_DATABASE}.dump").symlink_to(file.resolve())
+        console.print("The file is being loaded ...")
+        try:
+            admin(
+                beside, "database", "load", _DATABASE, f"--from-path={os.path.abspath(source)}",
+                "--overwrite-destination=true", console=console,
+            )  # fmt: skip
+        except ServerFailed as error:
+            raise ServerFailed(f"{str(file)!r} cannot be restored: {error}") from error
+        with _stopped(settings, console):
+            _swap(home, Home.of(beside), Path(folder) / "before")
+
+
+def _swap(home: Home, loaded: Home, before: Path) -> None:
+    """Puts the loaded database into the place of the one that is there."""
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for part in _PARTS:
+            old, new = _folder(home, part), _folder(loaded, part)
+            for source, target in ((old, before / part), (new, old)):
+                if source.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    source.rename(target)
+                    moved.append((source, target))
+    except BaseException:
+        for source, target in reversed(moved):
+            target.rename(source)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _folder(home: Home, part: str) -> Path:
+    return home.data / part / _DATABASE
+
+
+def _local(settings: Settings) -> Home:
+    if settings.uri is not None:
+        raise InvalidArgument(
+            "WEIGHTOME_URI names a server that is not Weightome's own: back it up and restore it "
+            "with its own tools."
+        )
+    return Home.of(settings)
+
+
+@contextmanager
+def _stopped(settings: Settings, console: Console) -> Iterator[None]:
+    """No server runs while the block does; if one ran before, one runs again after it."""
+    ran = status(settings).state != "stopped"
+    if ran:
+        console.print("Neo4j is stopped meanwhile ...")
+        down(settings, console=console)
+    try:
+        yield
+    finally:
+        if ran:
+            up(settings, console=console)
