@@ -32,18 +32,23 @@ DEAD_UNITS = Query(
     "dead_units",
     "Neurons without input or output, never active, or always saturated, whatever the sample.",
     scope.LAYERS_OF_NETWORK
+    # A neuron that stands at several positions lacks some links where padding is: as if from 0.
     + """
 WHERE layer.links > 0
-WITH layer, EXISTS { (layer)-[feeds:FEEDS]->() WHERE feeds.recurrent IS NULL } AS inner,
+WITH layer, network.view = 'shared' AND (layer.kind <> 'linear'
+         OR layer.size < reduce(values = 1, length IN layer.shape | values * length)) AS padded,
+     EXISTS { (layer)-[feeds:FEEDS]->() WHERE feeds.recurrent IS NULL } AS inner,
      layer.kind IN $adding AND layer.wires = 0 AS adding
 MATCH (layer)-[:HAS_NEURON]->(neuron:Neuron)
-CALL (neuron) {
+CALL (neuron, padded) {
     MATCH (neuron)<-[link:LINK]-(source:Neuron)<-[:HAS_NEURON]-(from:Layer)
-    WITH link.weight AS weight,
+    WITH link.weight AS weight, padded,
          coalesce($lows[from.activation], CASE from.kind WHEN 'input' THEN $low END,
              $unbounded * -1.0) AS low,
          coalesce($highs[from.activation], CASE from.kind WHEN 'input' THEN $high END, $unbounded)
              AS high
+    WITH weight, CASE WHEN padded AND low > 0.0 THEN 0.0 ELSE low END AS low,
+         CASE WHEN padded AND high < 0.0 THEN 0.0 ELSE high END AS high
     RETURN sum(abs(weight)) AS received,
            sum(CASE WHEN weight = 0.0 THEN 0.0 WHEN weight > 0.0 THEN weight * low
                     ELSE weight * high END) AS least,
@@ -92,7 +97,8 @@ def dead_units(
     observations). A neuron has the first reason that holds: `no input`: all its incoming weights
     are 0; `no output`: all outgoing ones are; `never active`: a ReLU whose weighted sum cannot be
     above 0; `saturated`: a sigmoid or tanh whose sum cannot be nearer to 0 than `level`. What the
-    sum can be follows from the weights, the bias, and what the activation before can give.
+    sum can be follows from the weights, the bias, and what the activation before can give; where
+    a neuron stands at many positions, as a channel does, padding may stand for any of it.
 
     Parameters
     ----------

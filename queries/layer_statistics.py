@@ -24,15 +24,21 @@ WITH layer, neuron, count(link) AS links,
 WITH layer, sum(links) AS links, sum(zeros) AS zeros, sum(near) AS near,
      count(neuron) AS neurons, min(links - near) AS least, avg(links - near) AS mean,
      max(links - near) AS most, sum(magnitude) AS magnitude
+CALL (layer) {
+    MATCH (layer)-[:HAS_NEURON]->(:Neuron)<-[link:LINK]-(source:Neuron)
+    WITH source, sum(CASE WHEN abs(link.weight) <= $near_zero THEN 0 ELSE 1 END) AS kept
+    RETURN min(kept) AS least_sent, avg(kept) AS mean_sent, max(kept) AS most_sent
+}
 RETURN layer.name AS layer, layer.index AS layer_index, links,
        toFloat(zeros) / links AS zero, toFloat(near) / links AS near_zero,
        least AS in_degree_min, mean AS in_degree_mean, most AS in_degree_max,
+       least_sent AS out_degree_min, mean_sent AS out_degree_mean, most_sent AS out_degree_max,
        magnitude / links AS mean_magnitude
 ORDER BY layer_index
 """,
     (
         "layer", "layer_index", "links", "zero", "near_zero", "in_degree_min", "in_degree_mean",
-        "in_degree_max", "mean_magnitude",
+        "in_degree_max", "out_degree_min", "out_degree_mean", "out_degree_max", "mean_magnitude",
     ),
 )  # fmt: skip
 
@@ -53,7 +59,9 @@ def sparsity(database: Database, network: str, *, near_zero: float = 1e-3) -> Ta
     Table
         Per layer that links end in: ``layer``, ``layer_index``, ``links``, ``zero`` and
         ``near_zero`` (fractions, 0..1), ``in_degree_min``, ``in_degree_mean``, ``in_degree_max``
-        (links per neuron that are not near zero), ``mean_magnitude`` (mean of ``|w|``).
+        (links that are not near zero, per neuron of the layer that any link ends in),
+        ``out_degree_min``, ``out_degree_mean``, ``out_degree_max`` (those same links, per neuron
+        that any of the layer's links begins at), ``mean_magnitude`` (mean of ``|w|``).
 
     Raises
     ------

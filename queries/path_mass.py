@@ -115,7 +115,8 @@ def path_mass(
     """Path mass between two sets of neurons: the product of magnitudes, summed over all paths.
 
     Computed by NumPy on the links, read in columns layer by layer: a sum over paths is a product
-    of matrices, which Cypher would have to enumerate. No such product is ever formed.
+    of matrices, which Cypher would have to enumerate. No such product is ever formed. Rescaling a
+    neuron leaves it as it is unless that neuron is an end of the paths.
 
     Parameters
     ----------
@@ -197,7 +198,8 @@ def attribution(
     """What each source neuron adds to the targets through chosen neurons, over all paths.
 
     Linear: activations are left out, so this is what the weights alone pass on. Computed by NumPy
-    on the links, read in columns layer by layer, as :func:`path_mass`.
+    on the links, read in columns layer by layer, as :func:`path_mass`. Rescaling a neuron leaves it
+    as it is unless that neuron is an end of the paths.
 
     Parameters
     ----------

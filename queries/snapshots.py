@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -71,22 +73,21 @@ def snapshot_correlation(database: Database, run: str, *, layer: str | None = No
     started = time.perf_counter()
     table = database.read(SNAPSHOTS, run=run, row_cap=1_000_000)
     rows: list[list[Any]] = []
-    before: tuple[str, dict[str, tuple[int, Array]]] | None = None
+    before: tuple[str, dict[str, Ordered]] | None = None
     parameters = dict(table.parameters)
     for step, network in table.rows:
         weights = ordered_weights(database, network, layer)
         parameters |= scope.whole(scope.places(database, network))
         if before is not None:
             previous, old = before
-            if {n: len(w) for n, (_, w) in old.items()} != {
-                n: len(w) for n, (_, w) in weights.items()
-            }:
+            if {n: o.ends for n, o in old.items()} != {n: o.ends for n, o in weights.items()}:
                 raise InvalidArgument(
                     f"{previous!r} and {network!r} have not the same layers and links, so their "
                     "weights cannot be paired."
                 )
-            for name, (index, values) in weights.items():
-                rows.append([step, network, previous, name, index, *_moved(old[name][1], values)])
+            for name, each in weights.items():
+                moved = _moved(old[name].weights, each.weights)
+                rows.append([step, network, previous, name, each.index, *moved])
         before = network, weights
     return Table(
         COLUMNS,
@@ -98,10 +99,29 @@ def snapshot_correlation(database: Database, run: str, *, layer: str | None = No
     )
 
 
+@dataclass(frozen=True)
+class Ordered:
+    """Weights of the links into a layer, in an order that follows from their ends.
+
+    Parameters
+    ----------
+    index
+        Of the layer.
+    weights
+        Signed.
+    ends
+        Alike where the links join the same neurons, counted from the network's first.
+    """
+
+    index: int
+    weights: Array
+    ends: str
+
+
 def ordered_weights(
     database: Database, network: str, layer: str | None = None
-) -> dict[str, tuple[int, Array]]:
-    """Index and weights of each layer that links end in, in an order that follows from the ends.
+) -> dict[str, Ordered]:
+    """The weights of each layer that links end in, or of one.
 
     Raises
     ------
@@ -115,7 +135,10 @@ def ordered_weights(
         edges = layer_links(database, each)
         if len(edges.weights):
             order = np.lexsort((edges.positions, edges.sources, edges.targets))
-            found[each.name] = (each.index, edges.weights[order])
+            first = layers[0].first
+            joined = np.stack([edges.sources - first, edges.targets - first, edges.positions])
+            ends = hashlib.sha256(joined[:, order].tobytes()).hexdigest()
+            found[each.name] = Ordered(each.index, edges.weights[order], ends)
     scope.unchanged(database, network, layers)
     return found
 
@@ -123,6 +146,7 @@ def ordered_weights(
 def _moved(before: Array, after: Array) -> list[float | None]:
     norm = float(np.linalg.norm(before))
     change = float(np.linalg.norm(after - before)) / norm if norm else None
-    if before.std() == 0 or after.std() == 0:
+    # The deviation of equal weights need not be 0: their mean is rounded.
+    if np.ptp(before) == 0 or np.ptp(after) == 0:
         return [None, change]
     return [float(np.corrcoef(before, after)[0, 1]), change]

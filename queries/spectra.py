@@ -45,8 +45,8 @@ def spectra(database: Database, network: str) -> Table:
         matrix), ``frobenius_norm`` and ``spectral_norm`` (>= 0, unit of the weights),
         ``stable_rank`` (squared ratio of the two, 1 up to the rank), ``effective_rank``
         (exponential of the entropy of the singular values' shares) and ``rank`` (singular values
-        above rounding); the last two are None for a matrix of more than 16 million entries, the
-        stable rank for one of zeros.
+        above rounding); the last two are None for a matrix of more than 16 million entries that
+        are not all 0, the stable rank for one of zeros.
 
     Raises
     ------
@@ -103,14 +103,19 @@ def measures(matrix: csr_array) -> list[Any]:
     [2, 2, 5.0, 4.0, 1.5625]
     """
     rows, columns = matrix.shape
-    frobenius = float(np.sqrt((matrix.data**2).sum()))
-    if rows * columns > LARGEST:
-        greatest = float(svds(matrix, k=1, return_singular_vectors=False, v0=None)[0])
+    most = float(np.abs(matrix.data).max(initial=0.0))
+    if most == 0:
+        return [rows, columns, 0.0, 0.0, None, 0.0, 0]
+    # Squares of weights alone may be beyond a float.
+    frobenius = most * float(np.linalg.norm(matrix.data / most))
+    # ARPACK takes no single row or column, which laid out is no larger than its links.
+    if rows * columns > LARGEST and min(rows, columns) > 1:
+        # It would begin at random, and answer in the last digits otherwise each time.
+        begin = np.random.default_rng(0).normal(size=min(rows, columns))
+        greatest = float(svds(matrix, k=1, return_singular_vectors=False, v0=begin)[0])
         return [rows, columns, frobenius, greatest, (frobenius / greatest) ** 2, None, None]
     values: Array = np.linalg.svd(matrix.toarray(), compute_uv=False)
     greatest = float(values[0])
-    if greatest == 0:
-        return [rows, columns, 0.0, 0.0, None, 0.0, 0]
     shares = values[values > 0] / values.sum()
     entropy = -float((shares * np.log(shares)).sum())
     above = int((values > greatest * max(rows, columns) * np.finfo(np.float64).eps).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.sparse import csr_array
 
 import ingest
 from ingest.layers.build import build
@@ -45,6 +47,9 @@ def test_sparsity(database: Database, network: tuple[str, list[Any]]) -> None:
         assert row["near_zero"] == pytest.approx((np.abs(matrix) <= 0.3).mean())
         degrees = (row["in_degree_min"], row["in_degree_mean"], row["in_degree_max"])
         assert degrees == pytest.approx((kept.min(), kept.mean(), kept.max()))
+        sent = (np.abs(matrix) > 0.3).sum(axis=1)
+        degrees = (row["out_degree_min"], row["out_degree_mean"], row["out_degree_max"])
+        assert degrees == pytest.approx((sent.min(), sent.mean(), sent.max()))
         assert row["mean_magnitude"] == pytest.approx(np.abs(matrix).mean(), rel=1e-12)
 
 
@@ -132,6 +137,27 @@ def test_a_large_matrix_has_its_norms(
         assert found[5:] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        (np.zeros((4, 3)), [4, 3, 0.0, 0.0, None, 0.0, 0]),
+        (np.array([[3.0, 4.0]]), [1, 2, 5.0, 5.0, 1.0, 1.0, 1]),
+        (np.array([[3.0], [4.0]]), [2, 1, 5.0, 5.0, 1.0, 1.0, 1]),
+    ],
+)
+def test_a_large_matrix_that_arpack_does_not_take(
+    monkeypatch: pytest.MonkeyPatch, matrix: Any, expected: list[Any]
+) -> None:
+    monkeypatch.setattr(spectra, "LARGEST", 1)
+    assert measures(csr_array(matrix)) == pytest.approx(expected)
+
+
+def test_a_large_matrix_always_has_the_same_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectra, "LARGEST", 1)
+    matrix = csr_array(np.random.default_rng(0).normal(size=(40, 30)))
+    assert len({measures(matrix)[3] for _ in range(5)}) == 1
+
+
 def test_tied_layers(database: Database, stored: Callable[..., str]) -> None:
     class Tied(torch.nn.Module):
         def __init__(self) -> None:
@@ -190,6 +216,27 @@ def test_snapshot_correlation(database: Database, stored: Callable[..., str]) ->
         snapshot_correlation(database, run)
 
 
+def test_snapshots_of_equal_counts_but_other_shapes_are_not_paired(
+    database: Database, stored: Callable[..., str]
+) -> None:
+    run = "shapes of a test"
+    for step, sizes in enumerate(((4, 3, 2), (6, 2, 3))):
+        stored(dense_network([np.ones(e) for e in itertools.pairwise(sizes)]), run=run, step=step)
+    for layer in (None, "fc1", "fc2"):
+        with pytest.raises(InvalidArgument, match="have not the same layers and links"):
+            snapshot_correlation(database, run, layer=layer)
+
+
+def test_equal_weights_have_no_correlation(database: Database, stored: Callable[..., str]) -> None:
+    """Of -1/3, the deviation that NumPy gives is not 0."""
+    equal = np.full((9, 3), -1 / 3)
+    assert equal.std() > 0
+    run = "equal weights of a test"
+    for step, matrix in enumerate((equal, np.random.default_rng(0).normal(size=(9, 3)))):
+        stored(dense_network([matrix]), run=run, step=step)
+    assert snapshot_correlation(database, run).column("correlation") == [None]
+
+
 def _dead(database: Database, name: str, **options: Any) -> dict[tuple[str, int], str]:
     table = dead_units(database, name, **options)
     return {(row["layer"], row["neuron"]): row["reason"] for row in table.records()}
@@ -220,6 +267,26 @@ def test_dead_units(database: Database, stored: Callable[..., str]) -> None:
     }
     assert (rows["fc1", 1]["least"], rows["fc1", 1]["greatest"]) == (-3.5, -0.5)
     assert rows["fc1", 3]["greatest"] == -2.0
+
+
+def test_padding_may_make_a_unit_active(database: Database, stored: Callable[..., str]) -> None:
+    """In the middle its sum is -4 at most; at a corner, where five of nine links are not, 1."""
+    conv = torch.nn.Conv2d(1, 1, 3, padding=1)
+    with torch.no_grad():
+        conv.weight.fill_(-1)
+        assert conv.bias is not None
+        conv.bias.fill_(5)
+    model = torch.nn.Sequential(conv, torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(16, 1))
+    active = model[:2](torch.ones(1, 1, 4, 4)).flatten() > 0
+    assert active.nonzero().flatten().tolist() == [0, 3, 12, 15]
+    shared = stored(ingest.read(model, input_shape=(1, 4, 4)))
+    assert _dead(database, shared, low=1.0, high=2.0) == {}
+    unrolled = stored(ingest.read(model, input_shape=(1, 4, 4), view="unrolled"))
+    dead = {neuron for _, neuron in _dead(database, unrolled, low=1.0, high=2.0)}
+    assert dead == set(range(16)) - {0, 3, 12, 15}
+    # Where nothing is left out, the bounds of the inputs are as tight as they were.
+    dense = stored(dense_network([-np.ones((9, 1))], [np.array([5.0])], activations=["relu"]))
+    assert _dead(database, dense, low=1.0, high=2.0) == {("fc1", 0): "never active"}
 
 
 def test_a_dead_unit_is_dead_on_samples(database: Database, stored: Callable[..., str]) -> None:
