@@ -13,23 +13,31 @@ from scipy.sparse import coo_array, csr_array
 
 from queries import scope
 from queries.scope import Place
-from queries.subgraph import SUBGRAPH_LINKS, TOP_SUBGRAPH_LINKS, Subgraph, selection
+from queries.subgraph import (
+    SUBGRAPH_LINKS,
+    TOP_SUBGRAPH_LINKS,
+    Subgraph,
+    notes_on,
+    refuse_large_columns,
+    selection,
+)
 from queries.undirected import symmetric
-from queries.weights import Edges, layer_links, layer_wires
+from queries.weights import Edges, layer_links
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Table
 
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-def adjacency(database: Database, layers: list[Place], *, wires: bool = False) -> csr_array:
-    """Reads all links of a network in columns.
+
+def adjacency(database: Database, layers: list[Place]) -> csr_array:
+    """Reads all learned links of a network in columns.
 
     Parameters
     ----------
     layers
         All layers, as :func:`queries.scope.places` gives them.
-    wires
-        Whether fixed links count too.
 
     Returns
     -------
@@ -43,22 +51,23 @@ def adjacency(database: Database, layers: list[Place], *, wires: bool = False) -
     >>> adjacency(database, scope.places(database, "tiny")).shape      # doctest: +SKIP
     (7, 7)
     """
-    read: list[Edges] = []
-    for layer in layers:
-        read.append(layer_links(database, layer))
-        if wires:
-            read.append(layer_wires(database, layer))
-    return matrix_of(layers, read)
+    return matrix_of(layers, [layer_links(database, layer) for layer in layers])
 
 
 def matrix_of(layers: list[Place], read: Sequence[Edges]) -> csr_array:
     """Links that were read, as the matrix that :func:`adjacency` gives."""
-    first = layers[0].first
-    neurons = layers[-1].first + layers[-1].size - first
-    sources = np.concatenate([edges.sources for edges in read]) - first
-    targets = np.concatenate([edges.targets for edges in read]) - first
-    weights = np.concatenate([edges.weights for edges in read])
-    return csr_array(coo_array((weights, (sources, targets)), shape=(neurons, neurons)))
+    return _matrix(
+        layers,
+        np.concatenate([edges.sources for edges in read]),
+        np.concatenate([edges.targets for edges in read]),
+        np.concatenate([edges.weights for edges in read]),
+    )
+
+
+def _matrix(layers: list[Place], sources: Ints, targets: Ints, weights: Array) -> csr_array:
+    whole = scope.whole(layers)
+    ends = (sources - whole["first"], targets - whole["first"])
+    return csr_array(coo_array((weights, ends), shape=(whole["size"], whole["size"])))
 
 
 def selected(
@@ -79,12 +88,12 @@ def selected(
     query = TOP_SUBGRAPH_LINKS if "top" in parameters else SUBGRAPH_LINKS
     started = time.perf_counter()
     read = database.columns(query, **parameters)
-    first = layers[0].first
-    neurons = layers[-1].first + layers[-1].size - first
-    sources = read["sources"].astype(np.int64) - first
-    targets = read["targets"].astype(np.int64) - first
-    weights = np.abs(read["weights"].astype(np.float64))
-    links = csr_array(coo_array((weights, (sources, targets)), shape=(neurons, neurons)))
+    links = _matrix(
+        layers,
+        read["sources"].astype(np.int64),
+        read["targets"].astype(np.int64),
+        np.abs(read["weights"].astype(np.float64)),
+    )
     took = (time.perf_counter() - started) * 1000
     return symmetric(links), Table((), [], query.cypher.strip(), parameters, took_ms=took)
 
@@ -94,8 +103,11 @@ def measured_on_links(
     network: str,
     of: Subgraph,
     columns: Sequence[str],
-    measure: Callable[[csr_array], NDArray[np.float64]],
+    measure: Callable[[csr_array], Array],
+    *,
     most: int,
+    needed: Callable[[int], int],
+    notes: tuple[str, ...] = (),
 ) -> Table:
     """A measure of every neuron of a subgraph, computed from its links alone.
 
@@ -107,33 +119,34 @@ def measured_on_links(
         From the undirected graph of all neurons, with magnitudes, to a value for each.
     most
         So many neurons it can take.
+    needed
+        From the number of neurons to the bytes that it needs beside the links.
 
     Raises
     ------
+    NotFound
+        If the network or a layer does not exist.
     InvalidArgument
-        If the layers have more.
+        If an option of the subgraph cannot be, or the layers have more neurons.
+    MemoryLimitExceeded
+        If the estimate is greater than the subgraph's limit.
     """
     layers, parameters = selection(database, network, of)
+    refuse_large_columns(database, of, layers, parameters, needed)
     chosen = [layer for layer in layers if layer.index in parameters["layers"]]
     size = sum(layer.size for layer in chosen)
     if size > most:
         raise InvalidArgument(
-            f"These layers have {size:,} neurons, and "
-            f"{most:,} at most are measured; choose fewer layers."
+            f"These layers have {size:,} neurons, and {most:,} at most are measured; choose fewer "
+            "layers."
         )
     links, table = selected(database, layers, parameters)
     scope.unchanged(database, network, layers)
-    first = layers[0].first
     values = measure(links).tolist()
     rows = [
-        [layer.name, layer.index, neuron, values[layer.first - first + neuron]]
+        [layer.name, layer.index, neuron, value]
         for layer in chosen
-        for neuron in range(layer.size)
+        for neuron, value in enumerate(values[scope.span(layers, layer)])
     ]
-    return replace(
-        table,
-        columns=tuple(columns),
-        rows=rows[: database.row_cap],
-        truncated=len(rows) > database.row_cap,
-        notes=("Computed by SciPy from the links that the Cypher reads.",),
-    )
+    said = (*notes, "Computed by SciPy from the links that the Cypher reads.", *notes_on(of))
+    return replace(table, columns=tuple(columns), rows=rows, notes=said).cut(database.row_cap)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -78,10 +78,10 @@ def kept(
         return ask(database)
     identity, body = found.rows[0]
     if body is not None:
-        return _cut(_table(json.loads(body), found.took_ms), database.row_cap)
+        return _table(json.loads(body), found.took_ms).cut(database.row_cap)
     answer = ask(database.limited(row_cap=max(database.row_cap, MOST_ROWS)))
     if answer.truncated:
-        return _cut(answer, database.row_cap)
+        return answer.cut(database.row_cap)
     body = json.dumps(
         {
             "columns": answer.columns,
@@ -92,14 +92,12 @@ def kept(
         }
     )
     if len(body) <= LONGEST:
-        try:
+        # A reader's account asks anew each time.
+        with suppress(PermissionDenied):
             database.write(
                 KEEP_ANSWER, id=identity, network=network, key=key, question=question, body=body
             )
-        except PermissionDenied:
-            # A reader's account asks anew each time.
-            return _cut(answer, database.row_cap)
-    return _cut(answer, database.row_cap)
+    return answer.cut(database.row_cap)
 
 
 def _table(body: dict[str, Any], took_ms: float) -> Table:
@@ -111,12 +109,6 @@ def _table(body: dict[str, Any], took_ms: float) -> Table:
         took_ms=took_ms,
         notes=tuple(body["notes"]),
     )
-
-
-def _cut(answer: Table, row_cap: int) -> Table:
-    if len(answer.rows) > row_cap:
-        return replace(answer, rows=answer.rows[:row_cap], truncated=True)
-    return answer
 
 
 def _key(question: str, arguments: Mapping[str, Any]) -> str:

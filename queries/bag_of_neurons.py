@@ -201,9 +201,9 @@ def _told(
     return replace(
         answer,
         columns=columns,
-        rows=rows[: database.row_cap],
-        truncated=len(rows) > database.row_cap,
+        rows=rows,
+        truncated=False,
         notes=(
             "Typed by scikit-learn's k-means over measures of the links that the Cypher reads.",
         ),
-    )
+    ).cut(database.row_cap)

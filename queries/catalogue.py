@@ -36,18 +36,21 @@ def runs(database: Database) -> Table:
     return database.read(RUNS)
 
 
+# Of `network`: pairs of a metric's name and its value, see :func:`with_metrics`.
+METRICS = """[key IN keys(network) WHERE key STARTS WITH 'metric_' |
+           [substring(key, 7), network[key]]] AS metrics"""
+
 NETWORKS = Query(
     "networks",
     "Every complete network with its counts, run, step and metrics.",
-    """
-MATCH (network:Network {status: 'complete'})
+    f"""
+MATCH (network:Network {{status: 'complete'}})
 OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(network)
 WITH network, run, snapshot WHERE $run IS NULL OR run.name = $run
 RETURN network.name AS network, run.name AS run, snapshot.step AS step, network.view AS view,
        network.source AS source, network.layers AS layers, network.neurons AS neurons,
        network.links AS links, network.wires AS wires, network.parameters AS parameters,
-       [key IN keys(network) WHERE key STARTS WITH 'metric_' |
-           [substring(key, 7), network[key]]] AS metrics,
+       {METRICS},
        network.created AS created
 ORDER BY run, step, network
 """,
@@ -80,7 +83,11 @@ def networks(database: Database, run: str | None = None) -> Table:
     """
     if run is not None:
         scope.require_run(database, run)
-    table = database.read(NETWORKS, run=run)
+    return with_metrics(database.read(NETWORKS, run=run))
+
+
+def with_metrics(table: Table) -> Table:
+    """The same networks, each with its metrics as a dictionary."""
     metrics = table.columns.index("metrics")
     for row in table.rows:
         row[metrics] = dict(sorted(row[metrics]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -13,14 +11,12 @@ from queries.adjacency import measured_on_links
 from queries.options import positive
 from queries.question import question
 from queries.subgraph import (
-    MAGNITUDES,
     WHOLE,
     Algorithm,
     Subgraph,
     algorithm,
     measured,
-    notes_on,
-    refuse_large_columns,
+    weighing,
 )
 from queries.undirected import leading_eigenvector
 from store.database import Database
@@ -95,16 +91,17 @@ def pagerank(
     if not 0 <= damping < 1:
         raise InvalidArgument(f"damping cannot be {damping}: give a number from 0 to below 1.")
     positive("iterations", iterations)
+    weight, notes = weighing(weighted)
     return measured(
         database,
         network,
         of,
         PAGERANK,
         COLUMNS,
-        notes=(MAGNITUDES,) if weighted else (),
+        notes=notes,
         damping=damping,
         iterations=iterations,
-        weight="weight" if weighted else None,
+        weight=weight,
     )
 
 
@@ -335,17 +332,16 @@ def eigenvector(
     >>> eigenvector(database, "mnist", of=Subgraph(least=0.1)).rows[0]  # doctest: +SKIP
     ['input', 0, 0, 0.011]
     """
-    refuse_large_columns(database, network, of, lambda neurons: _BYTES_PER_NEURON * neurons)
-    table = measured_on_links(
+    return measured_on_links(
         database,
         network,
         of,
         COLUMNS,
         lambda links: principal_vector(links if weighted else links.astype(bool)),
-        _MOST_NEURONS,
+        most=_MOST_NEURONS,
+        needed=lambda neurons: _BYTES_PER_NEURON * neurons,
+        notes=weighing(weighted)[1],
     )
-    said = (MAGNITUDES,) if weighted else ()
-    return replace(table, notes=(*said, *table.notes, *notes_on(of)))
 
 
 def principal_vector(links: csr_array) -> NDArray[np.float64]:

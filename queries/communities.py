@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,14 @@ from queries import scope
 from queries.adjacency import measured_on_links
 from queries.question import question
 from queries.subgraph import (
-    MAGNITUDES,
     WHOLE,
     Algorithm,
     Subgraph,
     algorithm,
     answered,
     measured,
-    notes_on,
     projected,
-    refuse_large_columns,
+    weighing,
 )
 from queries.undirected import square_clustering
 from store.database import Database
@@ -116,9 +113,7 @@ def louvain(
     >>> louvain(database, "mnist", of=Subgraph(top=2000)).rows[0]       # doctest: +SKIP
     ['input', 0, 0, 0]
     """
-    return _communities(
-        database, network, of, LOUVAIN, LOUVAIN_MODULARITY, {"weight": _weight(weighted)}
-    )
+    return _communities(database, network, of, LOUVAIN, LOUVAIN_MODULARITY, weighted, {})
 
 
 LEIDEN, LEIDEN_MODULARITY = _rated(
@@ -178,12 +173,8 @@ def leiden(
     """
     if not resolution > 0:
         raise InvalidArgument(f"resolution cannot be {resolution}: give a number above 0.")
-    chosen = {"weight": _weight(weighted), "resolution": resolution, "seed": seed}
-    return _communities(database, network, of, LEIDEN, LEIDEN_MODULARITY, chosen)
-
-
-def _weight(weighted: bool) -> str | None:
-    return "weight" if weighted else None
+    further = {"resolution": resolution, "seed": seed}
+    return _communities(database, network, of, LEIDEN, LEIDEN_MODULARITY, weighted, further)
 
 
 def _communities(
@@ -192,8 +183,11 @@ def _communities(
     of: Subgraph,
     asked: Algorithm,
     rating: Query,
-    chosen: dict[str, Any],
+    weighted: bool,
+    further: dict[str, Any],
 ) -> Table:
+    weight, notes = weighing(weighted)
+    chosen = {"weight": weight, **further}
     with projected(database, network, of, (asked, chosen), undirected=True) as part:
         rated = database.read(rating, graph=part.graph, **chosen)
         count, modularity = rated.rows[0]
@@ -205,13 +199,11 @@ def _communities(
         rows = [[neuron, number] for number, neuron in enumerate(part.neurons)]
     else:
         rows = _numbered(found.rows)
-    notes = () if chosen["weight"] is None else (MAGNITUDES,)
     if not math.isnan(modularity):
-        at = f" at resolution {chosen['resolution']:g}" if "resolution" in chosen else ""
+        at = f" at resolution {further['resolution']:g}" if further else ""
         notes = (*notes, f"The modularity of these {count:,} communities{at} is {modularity:.6g}.")
-    table = answered(part, (rated,) if found is None else (rated, found), COLUMNS, rows, notes)
-    cap = database.row_cap
-    return replace(table, rows=table.rows[:cap], truncated=table.truncated or len(rows) > cap)
+    ran = (rated,) if found is None else (rated, found)
+    return answered(part, ran, COLUMNS, rows, notes).cut(database.row_cap)
 
 
 WEAK_COMPONENTS = algorithm(
@@ -399,11 +391,15 @@ def clustering(database: Database, network: str, *, of: Subgraph = WHOLE) -> Tab
     >>> clustering(database, "mnist", of=Subgraph(least=0.1)).rows[0]   # doctest: +SKIP
     ['input', 0, 0, 0.31]
     """
-    refuse_large_columns(database, network, of, lambda neurons: _MATRICES * neurons**2)
-    table = measured_on_links(
-        database, network, of, CLUSTERING_COLUMNS, _clustering_of_linked, MOST_NEURONS
+    return measured_on_links(
+        database,
+        network,
+        of,
+        CLUSTERING_COLUMNS,
+        _clustering_of_linked,
+        most=MOST_NEURONS,
+        needed=lambda neurons: _MATRICES * neurons**2,
     )
-    return replace(table, notes=(*table.notes, *notes_on(of)))
 
 
 def _clustering_of_linked(links: csr_array) -> NDArray[np.float64]:

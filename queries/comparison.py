@@ -290,10 +290,9 @@ def _told(
 ) -> Table:
     return Table(
         columns,
-        rows[: database.row_cap],
+        rows,
         LINKS_INTO_LAYER.cypher.strip(),
         {"other": scope.whole(pair.there.layers), **scope.whole(pair.here.layers)},
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        notes,
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=notes,
+    ).cut(database.row_cap)

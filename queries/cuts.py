@@ -6,11 +6,10 @@ import math
 from typing import Any, Final
 
 from queries import scope
-from queries.paths import HEAVIEST_LINK, LINKS_BETWEEN, ways_between
+from queries.paths import LINKS_BETWEEN, ways_between
 from queries.projection import projection
 from queries.question import question
 from store.database import Database
-from store.errors import InvalidArgument
 from store.query import Query, Table
 
 PROJECT_CAPACITIES = Query(
@@ -100,14 +99,8 @@ def minimum_cut(database: Database, network: str, source: str, target: str) -> T
     >>> minimum_cut(database, "mnist", "input", "output/7").column("capacity")  # doctest: +SKIP
     [0.31, 0.28, ...]
     """
-    layers = scope.places(database, network)
-    start, end = scope.neurons(layers, source), scope.neurons(layers, target)
-    if start.layer == end.layer:
-        raise InvalidArgument(f"A path from {source!r} to {target!r} stays in one layer.")
+    layers, start, end = scope.ends(database, network, source, target)
     parameters = ways_between(network, layers, start, end)
-    heaviest = database.read(HEAVIEST_LINK, **parameters)
-    if not heaviest.column("links")[0]:
-        return Table(COLUMNS, [], heaviest.cypher, heaviest.parameters)
     read = database.columns(LINKS_TO_CUT, **parameters)
     sources = read["source"].tolist()
     targets = read["target"].tolist()
@@ -117,7 +110,7 @@ def minimum_cut(database: Database, network: str, source: str, target: str) -> T
     # Only neurons that some link touches are in the projected graph.
     begin, goal = sorted(set(sources) & set(start.ids)), sorted(set(targets) & set(end.ids))
     if not begin or not goal:
-        return Table(COLUMNS, [], heaviest.cypher, heaviest.parameters)
+        return Table(COLUMNS, [], LINKS_TO_CUT.cypher.strip(), parameters)
     with projection(database, PROJECT_CAPACITIES, **parameters) as (graph, projected):
         found = database.read(MAXIMUM_FLOW, graph=graph, sources=begin, targets=goal)
     scope.unchanged(database, network, layers)
@@ -142,13 +135,12 @@ def minimum_cut(database: Database, network: str, source: str, target: str) -> T
         notes += ("They should be equal: rounding may have left a smaller cut undiscovered.",)
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         f"{projected.cypher};\n\n{found.cypher}",
         {**projected.parameters, **found.parameters},
-        len(rows) > database.row_cap,
-        heaviest.took_ms + projected.took_ms + found.took_ms,
-        notes,
-    )
+        took_ms=projected.took_ms + found.took_ms,
+        notes=notes,
+    ).cut(database.row_cap)
 
 
 Ends = tuple[int, int]
@@ -170,10 +162,5 @@ def _cut(capacities: dict[Ends, float], flows: dict[Ends, float], begin: list[in
             rest.setdefault(source, []).append(target)
         if flow > _ROUNDING * capacity:
             rest.setdefault(target, []).append(source)
-    reached, waiting = set(begin), list(begin)
-    while waiting:
-        for neighbour in rest.get(waiting.pop(), ()):
-            if neighbour not in reached:
-                reached.add(neighbour)
-                waiting.append(neighbour)
+    reached = scope.reached(rest, begin)
     return {ends for ends in capacities if ends[0] in reached and ends[1] not in reached}

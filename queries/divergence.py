@@ -383,9 +383,8 @@ def _told(
 ) -> Table:
     return Table(
         columns,
-        rows[: database.row_cap],
+        rows,
         read.cypher,
         read.parameters,
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+    ).cut(database.row_cap)

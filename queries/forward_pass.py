@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,14 @@ from queries import activations, rebuilding, summing
 from queries.evaluation import evaluate, gate_sums, lstm_states
 from queries.evaluation.shapes import aligned
 from queries.rebuilding import Ids
+from queries.scope import Place
 from queries.stored import Stored, StoredLayer
 from queries.weights import Edges, LayerWeights, kept_tensor, layer_weights, layer_wires
 from store import views
 from store.database import Database
 from store.errors import InvalidArgument
 
+T = TypeVar("T")
 Array = NDArray[np.float64]
 Visit = Callable[[StoredLayer, Array, Array | None], None]
 """Is called with a layer, what its neurons receive, and what their activation makes of it."""
@@ -36,20 +38,18 @@ class Reader:
 
     def links(self, layer: StoredLayer) -> LayerWeights:
         """Learned links into a layer, and what its neurons hold."""
-        found = self._links.get(layer.place.index)
-        if found is None:
-            found = layer_weights(self._database, layer.place)
-            if self._again:
-                self._links[layer.place.index] = found
-        return found
+        return self._once(self._links, layer.place, layer_weights)
 
     def wires(self, layer: StoredLayer) -> Edges:
         """Fixed links into a layer."""
-        found = self._wires.get(layer.place.index)
+        return self._once(self._wires, layer.place, layer_wires)
+
+    def _once(self, known: dict[int, T], layer: Place, read: Callable[[Database, Place], T]) -> T:
+        found = known.get(layer.index)
         if found is None:
-            found = layer_wires(self._database, layer.place)
+            found = read(self._database, layer)
             if self._again:
-                self._wires[layer.place.index] = found
+                known[layer.index] = found
         return found
 
     def constant(self, index: int) -> Array:
@@ -238,8 +238,8 @@ class Pass:
         links = read.links
         returning = np.isin(links.sources, back)
         tensors = {
-            "weight_ih": rebuilding.matrix(layer, _part(links, ~returning), sequence, targets),
-            "weight_hh": rebuilding.matrix(layer, _part(links, returning), back, targets),
+            "weight_ih": rebuilding.matrix(layer, links.among(~returning), sequence, targets),
+            "weight_hh": rebuilding.matrix(layer, links.among(returning), back, targets),
         }
         for name, role in (("bias", "bias_ih"), ("recurrent_bias", "bias_hh")):
             if name in read.held:
@@ -261,17 +261,6 @@ class Pass:
             start = self._ids(layer.takes[1]).reshape(1, -1)
         backward = layer.attributes.get("reverse", False)
         return np.concatenate([states[1:], start] if backward else [start, states[:-1]])
-
-
-def _part(links: Edges, among: NDArray[np.bool_]) -> Edges:
-    return replace(
-        links,
-        sources=links.sources[among],
-        targets=links.targets[among],
-        weights=links.weights[among],
-        positions=links.positions[among],
-        params=links.params[among],
-    )
 
 
 def _scores(layer: StoredLayer, inputs: list[Array]) -> Array:

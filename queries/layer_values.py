@@ -44,6 +44,13 @@ class Statistic:
     aggregate: Aggregate = "mean"
     option: tuple[str, ...] = ()
 
+    @property
+    def note(self) -> str:
+        """What an answer says of the values in it."""
+        return (
+            f"value = {self.column} of {self.question}; each of its answers carries its own Cypher."
+        )
+
 
 FLUCTUATION: Final = Statistic()
 

@@ -17,8 +17,9 @@ from queries.forward import Inputs
 from queries.options import one_of
 from queries.pairing import MATCHES_OF_NETWORKS, Side
 from queries.question import question
-from queries.weight_matching import assigned, by_weights, parts
-from queries.weights import Edges, layer_weights, layer_wires
+from queries.scope import Place
+from queries.weight_matching import assigned, by_weights
+from queries.weights import Edges, LayerWeights, layer_weights, layer_wires
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Query, Table
@@ -113,7 +114,8 @@ def match(
             f"{network!r} and {other!r} have not layers of the same names and sizes, so their "
             "neurons cannot be paired."
         )
-    groups, fixed = _groups(database, here)
+    mine = [layer_weights(database, layer) for layer in here.layers]
+    groups, fixed = _groups(database, here, mine)
     if by == "activations":
         if inputs is None:
             raise InvalidArgument("Matching by activations needs a sample: give inputs.")
@@ -128,25 +130,25 @@ def match(
             for index, chosen in pairs.items()
         }
     else:
-        pairs, similarities = by_weights(database, here, there, groups, fixed)
+        theirs = [layer_weights(database, layer) for layer in there.layers]
+        pairs, similarities = by_weights(here, there, mine, theirs, groups, fixed)
     for side in (here, there):
         scope.unchanged(database, side.name, side.layers)
     rows: list[list[Any]] = []
     ids: list[list[Any]] = []
-    for mine, theirs in zip(here.layers, there.layers, strict=True):
-        found = zip(pairs[mine.index].tolist(), similarities[mine.index].tolist(), strict=True)
+    for layer, twin in zip(here.layers, there.layers, strict=True):
+        found = zip(pairs[layer.index].tolist(), similarities[layer.index].tolist(), strict=True)
         for neuron, (counterpart, similarity) in enumerate(found):
             told = similarity if np.isfinite(similarity) else None
-            rows.append([mine.name, mine.index, neuron, counterpart, told, by])
-            ids.append([mine.first + neuron, theirs.first + counterpart, told])
+            rows.append([layer.name, layer.index, neuron, counterpart, told, by])
+            ids.append([layer.first + neuron, twin.first + counterpart, told])
     database.write(KEEP_MATCHES, network=network, other=other, rows=ids, by=by)
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         MATCHES_OF_NETWORKS.cypher.strip(),
         {"network": network, "other": other},
-        len(rows) > database.row_cap,
-    )
+    ).cut(database.row_cap)
 
 
 def unmatch(database: Database, network: str, other: str) -> None:
@@ -201,7 +203,9 @@ def matches(database: Database, network: str, other: str) -> Table:
     return database.read(MATCHES_OF_NETWORKS, network=network, other=other)
 
 
-def _groups(database: Database, here: Side) -> tuple[list[list[int]], set[int]]:
+def _groups(
+    database: Database, here: Side, weights: list[LayerWeights]
+) -> tuple[list[list[int]], set[int]]:
     """Layers that one permutation permutes, in order; and those whose neurons keep their place."""
     group = list(range(len(here.layers)))
 
@@ -212,14 +216,14 @@ def _groups(database: Database, here: Side) -> tuple[list[list[int]], set[int]]:
 
     fed: set[int] = set()
     fixed: set[int] = set()
-    for layer in here.layers:
+    for layer, read in zip(here.layers, weights, strict=True):
         feeding = set()
-        for edges in (layer_weights(database, layer).links, layer_wires(database, layer)):
-            for source, part in parts(here, edges):
-                fed.add(source)
-                feeding.add(source)
-                if _one_to_one(here, layer.index, source, edges, part):
-                    group[root(layer.index)] = root(source)
+        for edges in (read.links, layer_wires(database, layer)):
+            for source, part in edges.by_source(here.layers):
+                fed.add(source.index)
+                feeding.add(source.index)
+                if _one_to_one(source, layer, edges, part):
+                    group[root(layer.index)] = root(source.index)
         if not feeding:
             # An input, or a table that stands for itself.
             fixed.add(layer.index)
@@ -231,11 +235,8 @@ def _groups(database: Database, here: Side) -> tuple[list[list[int]], set[int]]:
     return list(members.values()), whole
 
 
-def _one_to_one(
-    here: Side, target: int, source: int, edges: Edges, part: NDArray[np.bool_]
-) -> bool:
+def _one_to_one(source: Place, target: Place, edges: Edges, part: NDArray[np.bool_]) -> bool:
     """Whether each neuron of a layer has links from its like in the other layer alone."""
-    one, other = here.layers[source], here.layers[target]
-    return one.size == other.size and bool(
-        (edges.sources[part] - one.first == edges.targets[part] - other.first).all()
+    return source.size == target.size and bool(
+        (edges.sources[part] - source.first == edges.targets[part] - target.first).all()
     )

@@ -160,9 +160,11 @@ def refuse_large(network: str, layers: list[Place]) -> None:
 def ends(layers: list[Place]) -> tuple[list[int], list[int]]:
     """Neurons of layers that nothing feeds, and that feed nothing, numbered from the first."""
     feeding = {source for layer in layers for source in layer.fed_by if source != layer.index}
-    first = layers[0].first
-    inputs = [i.first - first + n for i in layers if not i.fed_by for n in range(i.size)]
-    outputs = [o.first - first + n for o in layers if o.index not in feeding for n in range(o.size)]
+    neurons = range(scope.whole(layers)["size"])
+    inputs = [n for each in layers if not each.fed_by for n in neurons[scope.span(layers, each)]]
+    outputs = [
+        n for each in layers if each.index not in feeding for n in neurons[scope.span(layers, each)]
+    ]
     return inputs, outputs
 
 
@@ -225,24 +227,22 @@ def neuron_measures(
     started = time.perf_counter()
     layers, of = read_graphs(database, network)
     found = measured(of, wanted)
-    empty = [None] * of.links.shape[0]
+    places = range(of.links.shape[0])
+    empty = [None] * len(places)
     values = [_listed(found[name]) if name in found else empty for name in MEASURES]
     rows = [
         [layer.name, layer.index, neuron, *(column[position] for column in values)]
         for layer in layers
-        for neuron, position in enumerate(
-            range(layer.first - layers[0].first, layer.first - layers[0].first + layer.size)
-        )
+        for neuron, position in enumerate(places[scope.span(layers, layer)])
     ]
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         LINKS_INTO_LAYER.cypher.strip(),
         scope.whole(layers),
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        ("Computed by SciPy from the links that the Cypher reads.",),
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=("Computed by SciPy from the links that the Cypher reads.",),
+    ).cut(database.row_cap)
 
 
 def _listed(values: Array) -> list[float | None]:

@@ -42,7 +42,15 @@ class Ways:
     took_ms: float
 
 
-def ways(database: Database, network: str, start: Neurons, end: Neurons, *, wires: bool) -> Ways:
+def ways(
+    database: Database,
+    network: str,
+    layers: list[Place],
+    start: Neurons,
+    end: Neurons,
+    *,
+    wires: bool,
+) -> Ways:
     """Reads the links between two sets of neurons.
 
     Raises
@@ -50,7 +58,6 @@ def ways(database: Database, network: str, start: Neurons, end: Neurons, *, wire
     InvalidArgument
         If both are in one layer, or a recurrent layer lies between: its paths have no end.
     """
-    layers = scope.places(database, network)
     if start.layer == end.layer:
         raise InvalidArgument(
             f"Paths lead from one layer to another: both ends are in {start.layer.name!r}."
@@ -69,28 +76,23 @@ def ways(database: Database, network: str, start: Neurons, end: Neurons, *, wire
         read = [layer_links(database, layers[index])]
         if wires:
             read.append(layer_wires(database, layers[index]))
-        into[index] = [_inside(layers, edges, between) for edges in read]
+        into[index] = [_from_layers(layers, edges, between) for edges in read]
     scope.unchanged(database, network, layers)
     return Ways(layers, into, (time.perf_counter() - started) * 1000)
 
 
-def _inside(layers: list[Place], edges: Edges, between: set[int]) -> Edges:
-    """Only the links that come from a layer between."""
-    bounds = np.array([layer.first for layer in layers] + [layers[-1].first + layers[-1].size])
-    inside = np.isin(np.searchsorted(bounds, edges.sources, side="right") - 1, sorted(between))
-    return Edges(
-        edges.sources[inside],
-        edges.targets[inside],
-        edges.weights[inside],
-        edges.positions[inside],
-        edges.params[inside] if len(edges.params) else edges.params,
-    )
+def _from_layers(layers: list[Place], edges: Edges, wanted: set[int]) -> Edges:
+    inside = np.zeros(len(edges.sources), dtype=np.bool_)
+    for layer, part in edges.by_source(layers):
+        if layer.index in wanted:
+            inside |= part
+    return edges.among(inside)
 
 
 def indicator(neurons: Neurons) -> dict[int, Scaled]:
     """1 at the neurons meant, 0 at the others of their layer."""
     values = np.zeros(neurons.layer.size)
-    values[neurons.ids.start - neurons.layer.first : neurons.ids.stop - neurons.layer.first] = 1
+    values[neurons.part] = 1
     return {neurons.layer.index: Scaled(values)}
 
 
@@ -156,16 +158,13 @@ def path_mass(
     one_of("by", by, BY)
     layers = scope.places(database, network)
     start, end = scope.neurons(layers, source), scope.neurons(layers, target)
-    found = ways(database, network, start, end, wires=wires)
+    found = ways(database, network, layers, start, end, wires=wires)
     place, begin = (start, indicator(end)) if by == "source" else (end, indicator(start))
     follow = propagation.backwards if by == "source" else propagation.forwards
-    offset = place.layer.first
-    part = slice(place.ids.start - offset, place.ids.stop - offset)
     columns: list[list[Any]] = []
     for weigh in (propagation.ones, propagation.magnitudes, propagation.signed):
         sums = follow(found.layers, found.into, begin, weigh)
-        whole = sums.get(place.layer.index, Scaled(np.zeros(place.layer.size)))
-        wanted = Scaled(whole.values[part], whole.exponent)
+        wanted = _part(sums, place)
         told = wanted.total() if by == "total" else wanted
         columns.append(told.numbers())
         if weigh is not propagation.ones:
@@ -241,20 +240,18 @@ def attribution(
     layers = scope.places(database, network)
     start, end = scope.neurons(layers, source), scope.neurons(layers, target)
     chosen = _chosen(layers, through, start, end)
-    found = ways(database, network, start, end, wires=wires)
-    offset = start.layer.first
-    part = slice(start.ids.start - offset, start.ids.stop - offset)
+    found = ways(database, network, layers, start, end, wires=wires)
     sums: dict[str, Scaled] = {}
     for name, weigh in (("signed", propagation.signed), ("mass", propagation.magnitudes)):
         back = propagation.backwards(found.layers, found.into, indicator(end), weigh)
-        sums[f"total_{name}"] = _part(back, start, part)
+        sums[f"total_{name}"] = _part(back, start)
         if chosen is not None:
             layer, members = chosen
-            held = back.get(layer.index, Scaled(np.zeros(layer.size)))
+            held = propagation.at(back, layer)
             only = {layer.index: Scaled(held.values * members, held.exponent)}
             before = {index: edges for index, edges in found.into.items() if index <= layer.index}
             back = propagation.backwards(found.layers, before, only, weigh)
-        sums[name] = _part(back, start, part)
+        sums[name] = _part(back, start)
     fractions = [
         None if whole is None else 0.0 if some is None else float(np.exp(some - whole))
         for some, whole in zip(
@@ -267,9 +264,9 @@ def attribution(
     return _told(database, ATTRIBUTION_COLUMNS, rows, found)
 
 
-def _part(found: Mapping[int, Scaled], place: Neurons, part: slice) -> Scaled:
-    whole = found.get(place.layer.index, Scaled(np.zeros(place.layer.size)))
-    return Scaled(whole.values[part], whole.exponent)
+def _part(found: Mapping[int, Scaled], place: Neurons) -> Scaled:
+    whole = propagation.at(found, place.layer)
+    return Scaled(whole.values[place.part], whole.exponent)
 
 
 def _chosen(
@@ -288,7 +285,7 @@ def _chosen(
         )
     members = np.zeros(layer.size)
     for each in meant:
-        members[each.ids.start - layer.first : each.ids.stop - layer.first] = 1
+        members[each.part] = 1
     return layer, members
 
 
@@ -343,7 +340,7 @@ def bottleneck(
     """
     layers = scope.places(database, network)
     start, end = scope.neurons(layers, source), scope.neurons(layers, target)
-    found = ways(database, network, start, end, wires=wires)
+    found = ways(database, network, layers, start, end, wires=wires)
     first = layers[0].first
     size = layers[-1].first + layers[-1].size - first
     width = np.zeros(size)
@@ -378,10 +375,9 @@ def _told(
 ) -> Table:
     return Table(
         columns,
-        rows[: database.row_cap],
+        rows,
         LINKS_INTO_LAYER.cypher.strip(),
         scope.whole(found.layers),
-        len(rows) > database.row_cap,
-        found.took_ms,
-        ("Computed by NumPy from the links that the Cypher reads, layer by layer.",),
-    )
+        took_ms=found.took_ms,
+        notes=("Computed by NumPy from the links that the Cypher reads, layer by layer.",),
+    ).cut(database.row_cap)

@@ -12,7 +12,6 @@ from queries.projection import projection
 from queries.question import question
 from queries.scope import Neurons, Place
 from store.database import Database
-from store.errors import InvalidArgument
 from store.query import Query, Table
 
 
@@ -220,10 +219,7 @@ def paths(
     """
     one_of("cost", cost, tuple(COSTS))
     positive("k", k, 10_000)
-    layers = scope.places(database, network)
-    start, end = scope.neurons(layers, source), scope.neurons(layers, target)
-    if start.layer == end.layer:
-        raise InvalidArgument(f"A path from {source!r} to {target!r} stays in one layer.")
+    layers, start, end = scope.ends(database, network, source, target)
     parameters = ways_between(network, layers, start, end)
     notes = (COSTS[cost].meaning,)
     heaviest = database.read(HEAVIEST_LINK, **parameters)

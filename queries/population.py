@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queries.catalogue import METRICS, with_metrics
 from queries.question import question
 from store.database import Database
 from store.errors import NotFound
@@ -12,8 +13,8 @@ from store.query import Query, Table
 POPULATION = Query(
     "population",
     "The networks whose names match a pattern, with their metrics.",
-    """
-MATCH (network:Network {status: 'complete'})
+    f"""
+MATCH (network:Network {{status: 'complete'}})
 WHERE network.name STARTS WITH $prefix AND network.name ENDS WITH $suffix
   AND size(network.name) >= size($prefix) + size($suffix)
 WITH network, substring(network.name, size($prefix),
@@ -26,8 +27,7 @@ WHERE CASE WHEN $middle IS NULL THEN between = '' ELSE reduce(
 OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(network)
 RETURN network.name AS network, run.name AS run, snapshot.step AS step,
        network.neurons AS neurons, network.links AS links,
-       [key IN keys(network) WHERE key STARTS WITH 'metric_' |
-           [substring(key, 7), network[key]]] AS metrics
+       {METRICS}
 ORDER BY network
 """,
     ("network", "run", "step", "neurons", "links", "metrics"),
@@ -77,10 +77,7 @@ def population(database: Database, networks: str) -> Table:
     table = database.read(POPULATION, **pattern_parts(networks))
     if not table.rows:
         raise NotFound(f"There is no network that matches {networks!r}.")
-    place = table.columns.index("metrics")
-    for row in table.rows:
-        row[place] = dict(sorted(row[place]))
-    return table
+    return with_metrics(table)
 
 
 def members(database: Database, networks: str) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, rankdata
 
 from queries.layer_values import FLUCTUATION, Statistic, known, layer_values
 from queries.population import population
@@ -170,6 +169,9 @@ def population_auc(
 
 
 def _compared(low: Array, high: Array) -> list[Any]:
+    # Only now: every command would wait for it.
+    from scipy.stats import mannwhitneyu
+
     found = auc(low, high)
     p_value = float(mannwhitneyu(high, low).pvalue) if np.ptp(np.r_[low, high]) > 0 else 1.0
     return [len(low), len(high), float(low.mean()), float(high.mean()), found, p_value]
@@ -183,6 +185,8 @@ def auc(low: Array, high: Array) -> float:
     >>> auc(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
     0.875
     """
+    from scipy.stats import rankdata
+
     ranks = rankdata(np.concatenate([low, high]))
     sum_of_high = float(ranks[len(low) :].sum())
     return (sum_of_high - len(high) * (len(high) + 1) / 2) / (len(low) * len(high))
@@ -198,10 +202,9 @@ def _told(
 ) -> Table:
     return Table(
         columns,
-        rows[: database.row_cap],
+        rows,
         table.cypher,
         table.parameters,
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        (f"value = {of.column} of {of.question}; each of its answers carries its own Cypher.",),
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=(of.note,),
+    ).cut(database.row_cap)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from queries.scope import Place, layer_of
+from queries.scope import Place
 from queries.weights import Edges
 
 Array = NDArray[np.float64]
@@ -72,6 +72,11 @@ def _number(value: float, exponent: int) -> float | None:
     return None if found == 0 and value != 0 else found
 
 
+def at(found: Mapping[int, Scaled], layer: Place) -> Scaled:
+    """The numbers of a layer's neurons; 0 where nothing came to it."""
+    return found.get(layer.index, Scaled(np.zeros(layer.size)))
+
+
 Weigh = Callable[[Edges], Array]
 
 
@@ -115,7 +120,7 @@ def forwards(
     for index, blocks in into.items():
         for edges in blocks:
             target = layers[index]
-            for source, part in _by_layer(layers, edges.sources):
+            for source, part in edges.by_source(layers):
                 if source.index not in found:
                     continue
                 given = found[source.index]
@@ -124,8 +129,7 @@ def forwards(
                     given.values[edges.sources[part] - source.first] * weigh(edges)[part],
                     minlength=target.size,
                 )
-                before = found.get(index, Scaled(np.zeros(target.size)))
-                found[index] = before.plus(sums.astype(np.float64), given.exponent)
+                found[index] = at(found, target).plus(sums.astype(np.float64), given.exponent)
     return found
 
 
@@ -142,26 +146,13 @@ def backwards(
             continue
         target, given = layers[index], found[index]
         for edges in into[index]:
-            for source, part in _by_layer(layers, edges.sources):
+            for source, part in edges.by_source(layers):
                 sums = np.bincount(
                     edges.sources[part] - source.first,
                     given.values[edges.targets[part] - target.first] * weigh(edges)[part],
                     minlength=source.size,
                 )
-                before = found.get(source.index, Scaled(np.zeros(source.size)))
-                found[source.index] = before.plus(sums.astype(np.float64), given.exponent)
-    return found
-
-
-def _by_layer(
-    layers: list[Place], neurons: NDArray[np.int64]
-) -> list[tuple[Place, NDArray[np.bool_]]]:
-    """The layers that some neurons are in, each with which of them."""
-    found = []
-    rest = np.ones(len(neurons), dtype=np.bool_)
-    while rest.any():
-        layer = layer_of(layers, int(neurons[rest][0]))
-        inside = (neurons >= layer.first) & (neurons < layer.first + layer.size)
-        found.append((layer, inside))
-        rest &= ~inside
+                found[source.index] = at(found, source).plus(
+                    sums.astype(np.float64), given.exponent
+                )
     return found

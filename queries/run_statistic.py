@@ -64,10 +64,9 @@ def run_statistic(
         raise NotFound(f"No snapshot of run {run!r} has a layer {layer!r} to measure.")
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         table.cypher,
         table.parameters,
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        (f"value = {of.column} of {of.question}; each of its answers carries its own Cypher.",),
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=(of.note,),
+    ).cut(database.row_cap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from store.database import Database
@@ -52,6 +53,11 @@ class Neurons:
 
     layer: Place
     index: int | None = None
+
+    @property
+    def part(self) -> slice:
+        """Where they are among the neurons of their layer."""
+        return slice(self.ids.start - self.layer.first, self.ids.stop - self.layer.first)
 
     @property
     def ids(self) -> range:
@@ -176,17 +182,56 @@ def between(layers: list[Place], start: Place, end: Place) -> set[int]:
         for source in layer.fed_by:
             feeds[source].append(layer.index)
     fed_by = {layer.index: list(layer.fed_by) for layer in layers}
-    return _reached(feeds, start.index) & _reached(fed_by, end.index)
+    return reached(feeds, [start.index]) & reached(fed_by, [end.index])
 
 
-def _reached(edges: dict[int, list[int]], start: int) -> set[int]:
-    seen, waiting = {start}, [start]
+def reached(edges: Mapping[int, Collection[int]], starts: Collection[int]) -> set[int]:
+    """Everything that some numbers lead to, themselves included.
+
+    Example
+    -------
+    >>> sorted(reached({1: [2], 2: [1, 3], 4: [1]}, [1]))
+    [1, 2, 3]
+    """
+    seen, waiting = set(starts), list(starts)
     while waiting:
-        for neighbour in edges[waiting.pop()]:
+        for neighbour in edges.get(waiting.pop(), ()):
             if neighbour not in seen:
                 seen.add(neighbour)
                 waiting.append(neighbour)
     return seen
+
+
+def span(layers: list[Place], layer: Place) -> slice:
+    """Where a layer's neurons are among those of its network, numbered from the first.
+
+    Example
+    -------
+    >>> layers = [Place("input", 0, 10, 3, ()), Place("fc1", 1, 13, 2, (0,))]
+    >>> span(layers, layers[1])
+    slice(3, 5, None)
+    """
+    start = layer.first - layers[0].first
+    return slice(start, start + layer.size)
+
+
+def ends(
+    database: Database, network: str, source: str, target: str
+) -> tuple[list[Place], Neurons, Neurons]:
+    """The layers of a network, and where paths in it begin and end.
+
+    Raises
+    ------
+    NotFound
+        If the network, a layer or a neuron does not exist.
+    InvalidArgument
+        If both are in one layer.
+    """
+    layers = places(database, network)
+    start, end = neurons(layers, source), neurons(layers, target)
+    if start.layer == end.layer:
+        raise InvalidArgument(f"A path from {source!r} to {target!r} stays in one layer.")
+    return layers, start, end
 
 
 def require_run(database: Database, run: str) -> None:

@@ -6,7 +6,6 @@ from queries import scope
 from queries.options import positive
 from queries.question import question
 from store.database import Database
-from store.errors import InvalidArgument
 from store.query import Query, Table
 
 MOST_HOPS = 64
@@ -74,10 +73,7 @@ def shortest_paths(
     [3, ['input/380', 'fc1/0', 'fc2/0', 'output/7']]
     """
     positive("most", most, MOST_HOPS)
-    layers = scope.places(database, network)
-    start, end = scope.neurons(layers, source), scope.neurons(layers, target)
-    if start.layer == end.layer:
-        raise InvalidArgument(f"A path from {source!r} to {target!r} stays in one layer.")
+    layers, start, end = scope.ends(database, network, source, target)
     found = database.read(
         SHORTEST_PATHS,
         source_first=start.ids.start,

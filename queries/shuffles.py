@@ -9,7 +9,6 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from queries import scope
 from queries.adjacency import matrix_of
@@ -17,7 +16,7 @@ from queries.neuron_measures import ends, graphs, measured, refuse_large
 from queries.options import one_of, positive
 from queries.question import question
 from queries.scope import Place
-from queries.spectra import measures
+from queries.spectra import measures, weight_matrix
 from queries.weights import LINKS_INTO_LAYER, Edges, layer_links
 from store.database import Database
 from store.query import Table
@@ -126,20 +125,19 @@ def shuffle_zscore(
         rows.append([layer.name, layer.index, float(value), float(middle), float(spread), z])
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         LINKS_INTO_LAYER.cypher.strip(),
         scope.whole(layers),
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        ("Computed by NumPy from the links that the Cypher reads.",),
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=("Computed by NumPy from the links that the Cypher reads.",),
+    ).cut(database.row_cap)
 
 
 def _strengths(
     layers: list[Place], links: list[Edges], weights: list[Array]
 ) -> tuple[Array, Array]:
     first = layers[0].first
-    size = layers[-1].first + layers[-1].size - first
+    size = scope.whole(layers)["size"]
     received, sent = np.zeros(size), np.zeros(size)
     for edges, values in zip(links, weights, strict=True):
         received += np.bincount(edges.targets - first, values, minlength=size)
@@ -152,13 +150,7 @@ def _of_strengths(
 ) -> Callable[[list[Place], list[Edges], list[Array]], Array]:
     def compute(layers: list[Place], links: list[Edges], weights: list[Array]) -> Array:
         values = choose(*_strengths(layers, links, weights))
-        first = layers[0].first
-        return np.array(
-            [
-                aggregate(values[layer.first - first : layer.first - first + layer.size])
-                for layer in layers
-            ]
-        )
+        return np.array([aggregate(values[scope.span(layers, layer)]) for layer in layers])
 
     return compute
 
@@ -167,9 +159,7 @@ def _spectral_norms(layers: list[Place], links: list[Edges], weights: list[Array
     found = np.full(len(layers), np.nan)
     for layer, edges, values in zip(layers, links, weights, strict=True):
         if len(values):
-            _, rows = np.unique(edges.sources, return_inverse=True)
-            shape = (int(rows.max()) + 1, layer.size)
-            matrix = csr_array((values, (rows, edges.targets - layer.first)), shape=shape)
+            matrix = weight_matrix(layer, replace(edges, weights=values), unrolled=True)
             found[layer.index] = measures(matrix)[3]
     return found
 
@@ -181,8 +171,7 @@ def _mean_of(measure: Any) -> Callable[[list[Place], list[Edges], list[Array]], 
         ]
         of = graphs(matrix_of(layers, shuffled), *ends(layers))
         values = measured(of, [measure])[measure]
-        first = layers[0].first
-        parts = [values[layer.first - first : layer.first - first + layer.size] for layer in layers]
+        parts = [values[scope.span(layers, layer)] for layer in layers]
         return np.array(
             [part[~np.isnan(part)].mean() if not np.isnan(part).all() else np.nan for part in parts]
         )

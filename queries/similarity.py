@@ -8,7 +8,6 @@ from queries import scope
 from queries.options import positive
 from queries.question import question
 from queries.subgraph import (
-    MAGNITUDES,
     WHOLE,
     Subgraph,
     address,
@@ -16,6 +15,7 @@ from queries.subgraph import (
     answered,
     measured,
     projected,
+    weighing,
 )
 from store.database import Database
 from store.errors import InvalidArgument
@@ -85,11 +85,8 @@ def similar_neurons(
     positive("k", k)
     if not 0 < cutoff <= 1:
         raise InvalidArgument(f"cutoff cannot be {cutoff}: give a number above 0, at most 1.")
-    configuration: dict[str, Any] = {
-        "k": k,
-        "cutoff": cutoff,
-        "weight": "weight" if weighted else None,
-    }
+    weight, notes = weighing(weighted)
+    configuration: dict[str, Any] = {"k": k, "cutoff": cutoff, "weight": weight}
     with projected(database, network, of, (SIMILAR_NEURONS, configuration)) as part:
         found = database.read(SIMILAR_NEURONS.run, graph=part.graph, **configuration)
     scope.unchanged(database, network, part.layers)
@@ -97,7 +94,7 @@ def similar_neurons(
     for neuron, other, similarity in found.rows:
         other_layer, _, other_neuron = address(part.layers, other)
         rows.append([neuron, other_layer, other_neuron, similarity])
-    return answered(part, (found,), SIMILAR_COLUMNS, rows, (MAGNITUDES,) if weighted else ())
+    return answered(part, (found,), SIMILAR_COLUMNS, rows, notes)
 
 
 EMBEDDING_COLUMNS = ("layer", "layer_index", "neuron", "embedding")
@@ -160,6 +157,7 @@ def embeddings(
     ['input', 0, 0]
     """
     positive("dimension", dimension, 4_096)
+    weight, notes = weighing(weighted)
     return measured(
         database,
         network,
@@ -167,8 +165,8 @@ def embeddings(
         EMBEDDINGS,
         EMBEDDING_COLUMNS,
         undirected=True,
-        notes=(MAGNITUDES,) if weighted else (),
+        notes=notes,
         dimension=dimension,
-        weight="weight" if weighted else None,
+        weight=weight,
         seed=seed,
     )

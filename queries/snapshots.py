@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from queries import scope
 from queries.question import question
+from queries.scope import Place
 from queries.weights import LINKS_INTO_LAYER, layer_links
 from store.database import Database
 from store.errors import InvalidArgument
@@ -76,8 +77,9 @@ def snapshot_correlation(database: Database, run: str, *, layer: str | None = No
     before: tuple[str, dict[str, Ordered]] | None = None
     parameters = dict(table.parameters)
     for step, network in table.rows:
-        weights = ordered_weights(database, network, layer)
-        parameters |= scope.whole(scope.places(database, network))
+        layers = scope.places(database, network)
+        weights = _ordered(database, network, layers, layer)
+        parameters |= scope.whole(layers)
         if before is not None:
             previous, old = before
             if {n: o.ends for n, o in old.items()} != {n: o.ends for n, o in weights.items()}:
@@ -91,12 +93,11 @@ def snapshot_correlation(database: Database, run: str, *, layer: str | None = No
         before = network, weights
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         f"{table.cypher};\n\n{LINKS_INTO_LAYER.cypher.strip()}",
         parameters,
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+    ).cut(database.row_cap)
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,10 @@ class Ordered:
     ends: str
 
 
-def ordered_weights(
-    database: Database, network: str, layer: str | None = None
+def _ordered(
+    database: Database, network: str, layers: list[Place], layer: str | None
 ) -> dict[str, Ordered]:
-    """The weights of each layer that links end in, or of one.
-
-    Raises
-    ------
-    NotFound
-        If the network or the layer does not exist.
-    """
-    layers = scope.places(database, network)
+    """The weights of each layer that links end in, or of one."""
     wanted = layers if layer is None else [scope.place(layers, layer)]
     found = {}
     for each in wanted:

@@ -70,25 +70,31 @@ def spectra(database: Database, network: str) -> Table:
     for layer in layers:
         edges = layer_links(database, layer)
         if len(edges.weights):
-            rows.append([layer.name, layer.index, *measures(weight_matrix(layer, edges, unrolled))])
+            rows.append(
+                [layer.name, layer.index, *measures(weight_matrix(layer, edges, unrolled=unrolled))]
+            )
     scope.unchanged(database, network, layers)
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         LINKS_INTO_LAYER.cypher.strip(),
         scope.whole(layers),
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        ("Computed by NumPy and SciPy from the links that the Cypher reads, layer by layer.",),
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=(
+            "Computed by NumPy and SciPy from the links that the Cypher reads, layer by layer.",
+        ),
+    ).cut(database.row_cap)
 
 
-def weight_matrix(layer: Place, edges: Edges, unrolled: bool) -> csr_array:
+def weight_matrix(layer: Place, edges: Edges, *, unrolled: bool) -> csr_array:
     """The learned links into a layer, as a matrix of sources x targets."""
     # Several links between two neurons: in a shared view each is a place of the kernel, in an
     # unrolled one all take the same value.
-    ends = np.stack([edges.sources, edges.sources * 0 if unrolled else edges.positions])
-    _, row = np.unique(ends, axis=1, return_inverse=True)
+    if unrolled:
+        _, row = np.unique(edges.sources, return_inverse=True)
+    else:
+        ends = np.stack([edges.sources, edges.positions])
+        _, row = np.unique(ends, axis=1, return_inverse=True)
     row = row.ravel()
     shape = (int(row.max()) + 1, layer.size)
     return csr_array((edges.weights, (row, edges.targets - layer.first)), shape=shape)

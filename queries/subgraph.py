@@ -57,6 +57,12 @@ MAGNITUDES: Final = (
 )
 """What an answer says where weights count."""
 
+
+def weighing(weighted: bool) -> tuple[str | None, tuple[str, ...]]:
+    """The property of links that an algorithm weighs them by, and what the answer says of it."""
+    return ("weight", (MAGNITUDES,)) if weighted else (None, ())
+
+
 _NEURONS = """
 MATCH (:Network {name: $network})-[:HAS_LAYER]->(layer:Layer) WHERE layer.index IN $layers
 MATCH (layer)-[:HAS_NEURON]->(source:Neuron)
@@ -314,23 +320,26 @@ def _size(
 
 
 def refuse_large_columns(
-    database: Database, network: str, of: Subgraph, needed: Callable[[int], int]
+    database: Database,
+    of: Subgraph,
+    layers: list[Place],
+    parameters: dict[str, Any],
+    needed: Callable[[int], int],
 ) -> None:
     """Refuses to compute on a subgraph's links here, if that would need too much memory.
 
     Parameters
     ----------
+    layers, parameters
+        As :func:`selection` gives them.
     needed
         From the number of neurons to the bytes that the computation needs beside the links.
 
     Raises
     ------
-    NotFound, InvalidArgument
-        As :func:`projected`.
     MemoryLimitExceeded
         If the estimate is greater than the subgraph's limit.
     """
-    layers, parameters = selection(database, network, of)
     nodes, links, _, _ = _size(database, of, layers, parameters)
     refuse_here(of.memory, links, needed(nodes))
 

@@ -79,10 +79,9 @@ def weight_tying(database: Database, network: str, *, tied: bool = True) -> Tabl
             rows.append([tensor["name"], aliases, names, weights, links, links / weights])
     return Table(
         COLUMNS,
-        rows[: database.row_cap],
+        rows,
         table.cypher,
         table.parameters,
-        len(rows) > database.row_cap,
-        (time.perf_counter() - started) * 1000,
-        ("Computed by NumPy from the places of the links' weights in the parameter vector.",),
-    )
+        took_ms=(time.perf_counter() - started) * 1000,
+        notes=("Computed by NumPy from the places of the links' weights in the parameter vector.",),
+    ).cut(database.row_cap)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
 from queries.pairing import Side
-from queries.weights import Edges, LayerWeights, layer_weights
-from store.database import Database
+from queries.weights import Edges, LayerWeights
 from store.errors import InvalidArgument
 
 Array = NDArray[np.float64]
@@ -22,16 +20,11 @@ Ints = NDArray[np.int64]
 MOST_ROUNDS: Final = 100
 
 
-def parts(here: Side, edges: Edges) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """The layers that links come from, and which of the links do."""
-    for layer in here.layers:
-        part = (edges.sources >= layer.first) & (edges.sources < layer.first + layer.size)
-        if part.any():
-            yield layer.index, part
-
-
 def assigned(products: Array) -> Ints:
     """For each row the column, so that the sum of what is chosen is greatest."""
+    # Only now: every command would wait for it.
+    from scipy.optimize import linear_sum_assignment
+
     return np.asarray(linear_sum_assignment(products, maximize=True)[1], dtype=np.int64)
 
 
@@ -53,7 +46,10 @@ def _blocks(
 ) -> list[_Block]:
     found = []
     for layer, read, other in zip(here.layers, mine, theirs, strict=True):
-        ours, others = dict(parts(here, read.links)), dict(parts(there, other.links))
+        ours, others = (
+            {source.index: part for source, part in links.by_source(side.layers)}
+            for side, links in ((here, read.links), (there, other.links))
+        )
         if ours.keys() != others.keys():
             raise InvalidArgument(
                 f"Layer {layer.name!r} is fed by other layers in {there.name!r}, so their neurons "
@@ -87,11 +83,14 @@ def _matrices(
 
 
 def by_weights(
-    database: Database, here: Side, there: Side, groups: list[list[int]], fixed: set[int]
+    here: Side,
+    there: Side,
+    mine: list[LayerWeights],
+    theirs: list[LayerWeights],
+    groups: list[list[int]],
+    fixed: set[int],
 ) -> tuple[dict[int, Ints], dict[int, Array]]:
     """Permutations by alternating over the groups, first along the layers, and similarities."""
-    mine = [layer_weights(database, layer) for layer in here.layers]
-    theirs = [layer_weights(database, layer) for layer in there.layers]
     blocks = _blocks(here, there, mine, theirs)
     pairs: dict[int, Ints] = {n: np.arange(layer.size) for n, layer in enumerate(here.layers)}
     known = set(fixed)

@@ -131,6 +131,27 @@ class Edges:
     positions: NDArray[np.int64]
     params: NDArray[np.int64]
 
+    def among(self, chosen: NDArray[np.bool_]) -> Edges:
+        """Only some of them."""
+        return Edges(
+            self.sources[chosen],
+            self.targets[chosen],
+            self.weights[chosen],
+            self.positions[chosen],
+            self.params[chosen] if len(self.params) else self.params,
+        )
+
+    def by_source(self, layers: list[Place]) -> list[tuple[Place, NDArray[np.bool_]]]:
+        """The layers that they come from, in order, each with which of them do."""
+        found = []
+        rest = np.ones(len(self.sources), dtype=np.bool_)
+        while rest.any():
+            layer = scope.layer_of(layers, int(self.sources[rest].min()))
+            inside = (self.sources >= layer.first) & (self.sources < layer.first + layer.size)
+            found.append((layer, inside))
+            rest &= ~inside
+        return found
+
 
 @dataclass(frozen=True)
 class LayerWeights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from store.values import plain
@@ -100,6 +100,18 @@ class Table:
             self.took_ms,
             self.notes,
         )
+
+    def cut(self, most: int) -> Table:
+        """The same answer in so many rows at most; `truncated` where it had more.
+
+        Example
+        -------
+        >>> Table(("a",), [[1], [2]]).cut(1).truncated
+        True
+        """
+        if len(self.rows) <= most:
+            return self
+        return replace(self, rows=self.rows[:most], truncated=True)
 
     def to_json(self) -> dict[str, Any]:
         """The one JSON shape of an answer, on the command line and over HTTP.
