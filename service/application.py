@@ -82,8 +82,8 @@ def create(open_database: Callable[[], Database], options: Options | None = None
     failures.install(app)
     # For the OpenAPI document only: the doorway checks the token before any route is looked up.
     token = [Depends(HTTPBearer(auto_error=False))] if options.token else []
-    for part in (networks, runs, questions, cypher):
-        app.include_router(part.router, dependencies=token)
+    for router in (networks.router, runs.router, questions.router(), cypher.router):
+        app.include_router(router, dependencies=token)
     app.include_router(health.router)
     app.include_router(documentation.router)
     # The last one added is the first to see a request.

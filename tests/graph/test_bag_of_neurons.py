@@ -51,6 +51,18 @@ def test_counts_and_centres(database: Database, three_kinds: str) -> None:
     assert [len(centre) for centre in centres] == [3, 3, 3]
 
 
+def test_a_row_cap_cuts_what_is_told_and_not_what_is_typed(
+    database: Database, three_kinds: str
+) -> None:
+    capped = database.limited(row_cap=4)
+    whole = bag_of_neurons(database, three_kinds, types=3)
+    some = bag_of_neurons(capped, three_kinds, types=3)
+    assert (some.rows, some.truncated) == (whole.rows[:4], True)
+    counts = neuron_types(capped, three_kinds, types=3)
+    assert counts.rows == neuron_types(database, three_kinds, types=3).rows
+    assert counts.truncated is False
+
+
 def test_all_networks_share_the_types(
     database: Database, stored: Callable[..., str], random_network: Callable[..., Network]
 ) -> None:
