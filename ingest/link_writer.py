@@ -8,6 +8,7 @@ import numpy as np
 
 from ingest import statements
 from ingest.network import DenseLinks, LinkBlock, Network, SparseLinks
+from ingest.room import Room
 from ingest.tiles import Tile, in_parallel, tiles
 from ingest.verification import LinkSums
 from store.database import Answer, Database
@@ -43,14 +44,17 @@ def write_links(
     ------
     VerificationFailed
         If a neuron vanished meanwhile.
+    MemoryLimitExceeded
+        If the server has no memory for a transaction of one link; larger ones are divided.
     """
     sums: dict[tuple[int, bool], LinkSums] = {}
+    room = Room(block_links)
     for block in network.links:
         of_layer = sums.setdefault((block.target, block.learned), LinkSums())
         if isinstance(block, DenseLinks):
-            _rectangles(database, block, network, first, workers, block_links, progress, of_layer)
+            _rectangles(database, block, network, first, workers, room, progress, of_layer)
         else:
-            _batches(database, block, first, block_links, progress, of_layer)
+            _batches(database, block, first, room, progress, of_layer)
     return sums
 
 
@@ -60,7 +64,7 @@ def _rectangles(
     network: Network,
     first: int,
     workers: int,
-    block_links: int,
+    room: Room,
     progress: Progress,
     sums: LinkSums,
 ) -> None:
@@ -84,40 +88,52 @@ def _rectangles(
         _all_created(written, tile.count)
         return LinkSums.of_tile(block, tile, weights, source_first, target_first)
 
+    def write_parts(tile: Tile) -> LinkSums:
+        # A tile stays with one worker, so that its parts share no neuron with other tiles.
+        written = LinkSums()
+        for of_part in room.parts(tile, write_tile):
+            written.add(of_part)
+        return written
+
     def add(tile: Tile, of_tile: LinkSums) -> None:
         sums.add(of_tile)
         progress(tile.count)
 
-    in_parallel(tiles(block, block_links, workers), write_tile, workers=workers, done=add)
+    in_parallel(tiles(block, room.most, workers), write_parts, workers=workers, done=add)
 
 
 def _batches(
     database: Database,
     links: SparseLinks,
     first: int,
-    block_links: int,
+    room: Room,
     progress: Progress,
     sums: LinkSums,
 ) -> None:
-    written = 0
-    for batch in batches(links.blocks(), block_links):
-        source_ids, sources = np.unique(batch.sources, return_inverse=True)
-        target_ids, targets = np.unique(batch.targets, return_inverse=True)
+    query = statements.WRITE_LINKS if links.learned else statements.WRITE_WIRES
+
+    def write_part(part: LinkBlock) -> LinkSums:
+        source_ids, sources = np.unique(part.sources, return_inverse=True)
+        target_ids, targets = np.unique(part.targets, return_inverse=True)
         parameters = {
             "source_ids": (first + source_ids).tolist(),
             "target_ids": (first + target_ids).tolist(),
             "sources": sources.tolist(),
             "targets": targets.tolist(),
-            "weights": batch.weights.tolist(),
-            "positions": None if batch.positions is None else batch.positions.tolist(),
+            "weights": part.weights.tolist(),
+            "positions": None if part.positions is None else part.positions.tolist(),
         }
-        if batch.params is not None:
-            parameters["params"] = batch.params.tolist()
-        query = statements.WRITE_LINKS if links.learned else statements.WRITE_WIRES
-        _all_created(database.write(query, **parameters), batch.count)
-        sums.add(LinkSums.of_block(batch))
-        progress(batch.count)
-        written += batch.count
+        if part.params is not None:
+            parameters["params"] = part.params.tolist()
+        _all_created(database.write(query, **parameters), part.count)
+        return LinkSums.of_block(part)
+
+    written = 0
+    for batch in batches(links.blocks(), room.most):
+        for of_part in room.parts(batch, write_part):
+            sums.add(of_part)
+            progress(of_part.links)
+            written += of_part.links
     if written != links.count:
         raise VerificationFailed(
             f"{written} links were made where {links.count} were promised: this is an error of "
@@ -149,21 +165,11 @@ def batches(blocks: Iterator[LinkBlock], most: int) -> Iterator[LinkBlock]:
             continue
         whole = _joined(waiting)
         for start in range(0, count - count % most, most):
-            yield _part(whole, start, start + most)
-        waiting = [_part(whole, count - count % most, count)]
+            yield whole.part(start, start + most)
+        waiting = [whole.part(count - count % most, count)]
         count %= most
     if count:
         yield _joined(waiting)
-
-
-def _part(block: LinkBlock, start: int, stop: int) -> LinkBlock:
-    return LinkBlock(
-        block.sources[start:stop],
-        block.targets[start:stop],
-        block.weights[start:stop],
-        None if block.params is None else block.params[start:stop],
-        None if block.positions is None else block.positions[start:stop],
-    )
 
 
 def _joined(blocks: list[LinkBlock]) -> LinkBlock:

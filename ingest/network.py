@@ -188,6 +188,21 @@ class LinkBlock:
         """Number of links."""
         return int(self.sources.size)
 
+    def part(self, start: int, stop: int) -> LinkBlock:
+        """Those from `start` to before `stop`."""
+        return LinkBlock(
+            self.sources[start:stop],
+            self.targets[start:stop],
+            self.weights[start:stop],
+            None if self.params is None else self.params[start:stop],
+            None if self.positions is None else self.positions[start:stop],
+        )
+
+    def halves(self) -> tuple[LinkBlock, LinkBlock]:
+        """Its first half and the rest."""
+        middle = -(-self.count // 2)
+        return self.part(0, middle), self.part(middle, self.count)
+
 
 @dataclass(frozen=True)
 class SparseLinks:

@@ -30,6 +30,19 @@ class Tile:
         """Number of links."""
         return len(self.sources) * len(self.targets)
 
+    def halves(self) -> tuple[Tile, Tile]:
+        """The tile cut across its longer side."""
+        if len(self.sources) >= len(self.targets):
+            first, second = _halves(self.sources)
+            return Tile(first, self.targets), Tile(second, self.targets)
+        first, second = _halves(self.targets)
+        return Tile(self.sources, first), Tile(self.sources, second)
+
+
+def _halves(whole: range) -> tuple[range, range]:
+    middle = -(-len(whole) // 2)
+    return whole[:middle], whole[middle:]
+
 
 def tiles(links: DenseLinks, block_links: int, workers: int) -> list[list[Tile]]:
     """Rows of tiles that cover the links once; tiles of a row share their sources.

@@ -22,6 +22,7 @@ from ingest import lease, statements
 from ingest.link_writer import write_links
 from ingest.network import Layer, Network
 from ingest.removal import clean_up, discard, remove
+from ingest.room import Room
 from ingest.verification import verify
 from store import schema, views
 from store.database import Database
@@ -137,8 +138,9 @@ def write(
             with lease.renewed(database, identity, writer):
                 firsts = [first + number for number in network.firsts]
                 _write_layers(database, network, identity, firsts)
+                room = Room(NEURONS_PER_TRANSACTION)
                 for index, layer in enumerate(network.layers):
-                    _write_neurons(database, layer, identity, index)
+                    _write_neurons(database, layer, identity, index, room)
                 sums = write_links(
                     database,
                     network,
@@ -313,9 +315,24 @@ def _write_layers(database: Database, network: Network, identity: int, firsts: l
         database.write(statements.KEEP_TENSOR, id=identity, index=index, values=values.tolist())
 
 
-def _write_neurons(database: Database, layer: Layer, identity: int, index: int) -> None:
-    for start in range(0, layer.size, NEURONS_PER_TRANSACTION):
-        stop = min(start + NEURONS_PER_TRANSACTION, layer.size)
+@dataclass(frozen=True)
+class _Span:
+    """Neighbouring neurons of a layer."""
+
+    neurons: range
+
+    @property
+    def count(self) -> int:
+        return len(self.neurons)
+
+    def halves(self) -> tuple[_Span, _Span]:
+        middle = -(-self.count // 2)
+        return _Span(self.neurons[:middle]), _Span(self.neurons[middle:])
+
+
+def _write_neurons(database: Database, layer: Layer, identity: int, index: int, room: Room) -> None:
+    def write_part(span: _Span) -> None:
+        start, stop = span.neurons.start, span.neurons.stop
         database.write(
             statements.WRITE_NEURONS,
             id=identity,
@@ -324,6 +341,11 @@ def _write_neurons(database: Database, layer: Layer, identity: int, index: int) 
             stop=stop,
             rows=_neuron_properties(layer, start, stop),
         )
+
+    for start in range(0, layer.size, NEURONS_PER_TRANSACTION):
+        span = _Span(range(start, min(start + NEURONS_PER_TRANSACTION, layer.size)))
+        for _ in room.parts(span, write_part):
+            pass
 
 
 def _neuron_properties(layer: Layer, start: int, stop: int) -> list[dict[str, Any]] | None:

@@ -8,9 +8,10 @@ stands a :class:`Connection`: the official driver (:class:`DriverConnection`), a
 from __future__ import annotations
 
 import logging
+import random
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,6 +28,7 @@ from store.query import Query, Table
 _FETCH_SIZE = 2_000
 RETRY_SECONDS = 30.0
 """How long a transaction is tried again after transient errors, where the caller names no time."""
+_FIRST_PAUSE = 1.0
 
 # The driver logs every retry; without a handler Python would print that on stderr.
 logging.getLogger("neo4j").addHandler(logging.NullHandler())
@@ -268,7 +270,6 @@ class DriverConnection:
             self._driver = neo4j.GraphDatabase.driver(
                 uri,
                 auth=(user, password),
-                max_transaction_retry_time=retry_seconds,
                 notifications_min_severity="OFF",
                 user_agent="weightome",
                 warn_notification_severity="OFF",
@@ -281,6 +282,7 @@ class DriverConnection:
             raise
         self._uri = uri
         self._database = database
+        self._retry_seconds = retry_seconds
 
     def run(
         self,
@@ -291,36 +293,32 @@ class DriverConnection:
         seconds: float | None,
         row_cap: int | None,
     ) -> Answer:
-        mark = str(uuid.uuid4())
         interrupted = False
 
-        @neo4j.unit_of_work(timeout=seconds, metadata={_MARK: mark})
-        def work(transaction: neo4j.ManagedTransaction) -> Answer:
+        def attempt() -> Answer:
             nonlocal interrupted
-            try:
-                return _fetched(transaction, cypher, parameters, write, row_cap)
-            except KeyboardInterrupt:
-                # The driver would wait for the rest of the answer before it lets go.
-                interrupted = True
-                self._terminate(mark)
-                raise
-            except theirs.Neo4jError as error:
-                if "OutOfMemory" in (error.code or ""):
-                    # The driver takes these for transient and would exhaust the server again.
-                    raise translated(error, self._uri) from error
-                raise
-
-        try:
+            mark = str(uuid.uuid4())
             with (
-                ours(self._uri),
                 self._driver.session(
                     database=self._database,
                     default_access_mode=neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS,
                     fetch_size=_FETCH_SIZE if row_cap is None else min(_FETCH_SIZE, row_cap + 1),
                 ) as session,
+                session.begin_transaction(metadata={_MARK: mark}, timeout=seconds) as transaction,
             ):
-                # execute_write would write even in a READ session: each mode has its own call.
-                return session.execute_write(work) if write else session.execute_read(work)
+                try:
+                    answer = _fetched(transaction, cypher, parameters, write, row_cap)
+                except KeyboardInterrupt:
+                    # The driver would wait for the rest of the answer before it lets go.
+                    interrupted = True
+                    self._terminate(mark)
+                    raise
+                transaction.commit()
+            return answer
+
+        try:
+            with ours(self._uri):
+                return _retried(attempt, self._retry_seconds)
         except errors.WeightomeError:
             if interrupted:
                 # What the driver says of the transaction that was ended is not the news.
@@ -336,8 +334,32 @@ class DriverConnection:
         self._driver.close()
 
 
+def _retried(attempt: Callable[[], Answer], seconds: float) -> Answer:
+    """Tries again after transient errors, with longer and longer pauses.
+
+    The driver's own retries would exhaust a server without memory again and again: it takes that
+    for transient, also at the commit, which a function that it calls does not see.
+    """
+    pause = _FIRST_PAUSE
+    deadline: float | None = None
+    while True:
+        try:
+            return attempt()
+        except (theirs.Neo4jError, theirs.DriverError) as error:
+            code = getattr(error, "code", None) or ""
+            if not error.is_retryable() or "OutOfMemory" in code:
+                raise
+            # Time counts from the first failure: a long transaction has its second chance too.
+            deadline = time.monotonic() + seconds if deadline is None else deadline
+            if time.monotonic() > deadline:
+                raise
+        # Rivals that failed together shall not meet again.
+        time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
+        pause *= 2
+
+
 def _fetched(
-    transaction: neo4j.ManagedTransaction,
+    transaction: neo4j.Transaction,
     cypher: str,
     parameters: Mapping[str, Any],
     write: bool,

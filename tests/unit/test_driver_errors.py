@@ -9,7 +9,7 @@ import pytest
 from neo4j import exceptions as driver_errors
 
 from store import errors
-from store.database import _BY_CLASS, ours, translated
+from store.database import _BY_CLASS, Answer, _retried, ours, translated
 
 
 def _driver_errors() -> Iterator[type[Exception]]:
@@ -73,3 +73,51 @@ def test_server_codes(code: str, expected: type[Exception]) -> None:
 def test_other_errors_pass() -> None:
     with pytest.raises(KeyError), ours("bolt://here"):
         raise KeyError("a bug is not the driver's")
+
+
+DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
+NO_MEMORY = "Neo.TransientError.General.MemoryPoolOutOfMemoryError"
+SYNTAX = "Neo.ClientError.Statement.SyntaxError"
+ANSWER = Answer((), [])
+
+
+class Attempts:
+    """Fails with these codes in turn, then succeeds; time passes only in pauses."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *codes: str) -> None:
+        self.codes = list(codes)
+        self.made = 0
+        self.now = 0.0
+        patch.setattr("store.database.time.monotonic", lambda: self.now)
+        patch.setattr("store.database.time.sleep", self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self) -> Answer:
+        self.made += 1
+        if self.codes:
+            raise driver_errors.Neo4jError._hydrate_neo4j(code=self.codes.pop(0), message="no")
+        return ANSWER
+
+
+def test_transient_errors_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(monkeypatch, DEADLOCK, DEADLOCK)
+    assert _retried(attempts, 30.0) is ANSWER
+    assert attempts.made == 3
+    assert 2.4 <= attempts.now <= 3.6, "one second, then two, each a fifth more or less"
+
+
+def test_transient_errors_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(monkeypatch, *[DEADLOCK] * 100)
+    with pytest.raises(driver_errors.TransientError):
+        _retried(attempts, 10.0)
+    assert 10.0 < attempts.now < 30.0
+
+
+@pytest.mark.parametrize("code", [NO_MEMORY, SYNTAX])
+def test_what_would_only_fail_again(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    attempts = Attempts(monkeypatch, code)
+    with pytest.raises(driver_errors.Neo4jError):
+        _retried(attempts, 30.0)
+    assert (attempts.made, attempts.now) == (1, 0.0)
