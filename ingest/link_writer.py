@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ingest import statements
+from ingest.batches import pieces
 from ingest.network import DenseLinks, LinkBlock, Network, SparseLinks
+from ingest.parallel import Piece, in_parallel
 from ingest.room import Room
-from ingest.tiles import Tile, in_parallel, tiles
+from ingest.tiles import Tile, tiles
 from ingest.verification import LinkSums
 from store.database import Answer, Database
 from store.errors import VerificationFailed
@@ -54,7 +56,7 @@ def write_links(
         if isinstance(block, DenseLinks):
             _rectangles(database, block, network, first, workers, room, progress, of_layer)
         else:
-            _batches(database, block, first, room, progress, of_layer)
+            _batches(database, block, first, workers, room, progress, of_layer)
     return sums
 
 
@@ -89,23 +91,35 @@ def _rectangles(
         return LinkSums.of_tile(block, tile, weights, source_first, target_first)
 
     def write_parts(tile: Tile) -> LinkSums:
-        # A tile stays with one worker, so that its parts share no neuron with other tiles.
-        written = LinkSums()
-        for of_part in room.parts(tile, write_tile):
-            written.add(of_part)
-        return written
+        return _sum(room.parts(tile, write_tile))
 
-    def add(tile: Tile, of_tile: LinkSums) -> None:
+    def add(of_tile: LinkSums) -> None:
         sums.add(of_tile)
-        progress(tile.count)
+        progress(of_tile.links)
 
-    in_parallel(tiles(block, room.most, workers), write_parts, workers=workers, done=add)
+    of_tiles = (
+        Piece(tile, _moved(tile.sources, source_first), _moved(tile.targets, target_first))
+        for tile in tiles(block, room.most, workers)
+    )
+    in_parallel(of_tiles, write_parts, workers=workers, done=add)
+
+
+def _moved(within: range, first: int) -> range:
+    return range(first + within.start, first + within.stop)
+
+
+def _sum(parts: Iterator[LinkSums]) -> LinkSums:
+    total = LinkSums()
+    for part in parts:
+        total.add(part)
+    return total
 
 
 def _batches(
     database: Database,
     links: SparseLinks,
     first: int,
+    workers: int,
     room: Room,
     progress: Progress,
     sums: LinkSums,
@@ -128,12 +142,18 @@ def _batches(
         _all_created(database.write(query, **parameters), part.count)
         return LinkSums.of_block(part)
 
+    def write_parts(batch: LinkBlock) -> LinkSums:
+        return _sum(room.parts(batch, write_part))
+
     written = 0
-    for batch in batches(links.blocks(), room.most):
-        for of_part in room.parts(batch, write_part):
-            sums.add(of_part)
-            progress(of_part.links)
-            written += of_part.links
+
+    def add(of_batch: LinkSums) -> None:
+        nonlocal written
+        sums.add(of_batch)
+        progress(of_batch.links)
+        written += of_batch.links
+
+    in_parallel(pieces(links.blocks(), room.most, workers), write_parts, workers=workers, done=add)
     if written != links.count:
         raise VerificationFailed(
             f"{written} links were made where {links.count} were promised: this is an error of "
@@ -144,53 +164,3 @@ def _batches(
 def _all_created(written: Answer, count: int) -> None:
     if (written.counters or {})["relationships_created"] != count:
         raise VerificationFailed("Neurons of this network vanished while its links were written.")
-
-
-def batches(blocks: Iterator[LinkBlock], most: int) -> Iterator[LinkBlock]:
-    """The same links in blocks of `most`, the last one perhaps of fewer.
-
-    Example
-    -------
-    >>> ends = np.arange(3)
-    >>> three = LinkBlock(ends, ends, ends.astype(float))
-    >>> [block.count for block in batches(iter([three, three]), 4)]
-    [4, 2]
-    """
-    waiting: list[LinkBlock] = []
-    count = 0
-    for block in blocks:
-        waiting.append(block)
-        count += block.count
-        if count < most:
-            continue
-        whole = _joined(waiting)
-        for start in range(0, count - count % most, most):
-            yield whole.part(start, start + most)
-        waiting = [whole.part(count - count % most, count)]
-        count %= most
-    if count:
-        yield _joined(waiting)
-
-
-def _joined(blocks: list[LinkBlock]) -> LinkBlock:
-    if len(blocks) == 1:
-        return blocks[0]
-    params = [block.params for block in blocks if block.params is not None]
-    # Where only some links share both their ends with others, the rest are each the first.
-    positions = None
-    if any(block.positions is not None for block in blocks):
-        positions = np.concatenate(
-            [
-                np.zeros(block.count, dtype=np.int64)
-                if block.positions is None
-                else block.positions
-                for block in blocks
-            ]
-        )
-    return LinkBlock(
-        np.concatenate([block.sources for block in blocks]),
-        np.concatenate([block.targets for block in blocks]),
-        np.concatenate([block.weights for block in blocks]),
-        np.concatenate(params) if params else None,
-        positions,
-    )

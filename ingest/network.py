@@ -188,15 +188,19 @@ class LinkBlock:
         """Number of links."""
         return int(self.sources.size)
 
+    def at(self, places: slice | NDArray[np.int64]) -> LinkBlock:
+        """Those at some places of it."""
+        return LinkBlock(
+            self.sources[places],
+            self.targets[places],
+            self.weights[places],
+            None if self.params is None else self.params[places],
+            None if self.positions is None else self.positions[places],
+        )
+
     def part(self, start: int, stop: int) -> LinkBlock:
         """Those from `start` to before `stop`."""
-        return LinkBlock(
-            self.sources[start:stop],
-            self.targets[start:stop],
-            self.weights[start:stop],
-            None if self.params is None else self.params[start:stop],
-            None if self.positions is None else self.positions[start:stop],
-        )
+        return self.at(slice(start, stop))
 
     def halves(self) -> tuple[LinkBlock, LinkBlock]:
         """Its first half and the rest."""

@@ -1,21 +1,14 @@
-"""Cuts a block of links into tiles and writes them in parallel without two tiles in one neuron.
-
-Creating a link locks both its neurons, so two transactions that share one wait for each other or
-deadlock. Tiles that run together differ in their sources and in their targets.
-"""
+"""Cuts a block of links between all neurons of two layers into tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ingest.network import DenseLinks
+from ingest.parallel import diagonally
 
 WIDEST = 1_024
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -44,8 +37,8 @@ def _halves(whole: range) -> tuple[range, range]:
     return whole[:middle], whole[middle:]
 
 
-def tiles(links: DenseLinks, block_links: int, workers: int) -> list[list[Tile]]:
-    """Rows of tiles that cover the links once; tiles of a row share their sources.
+def tiles(links: DenseLinks, block_links: int, workers: int) -> list[Tile]:
+    """Tiles that cover the links once, ordered so that neighbours mostly share no neuron.
 
     Parameters
     ----------
@@ -59,69 +52,16 @@ def tiles(links: DenseLinks, block_links: int, workers: int) -> list[list[Tile]]
     >>> import numpy as np
     >>> from ingest.operations import Parameter
     >>> block = DenseLinks(0, 1, Parameter.of("w", np.zeros((4, 6))), 0, True)
-    >>> [[tile.count for tile in row] for row in tiles(block, 12, 2)]
-    [[6, 6], [6, 6]]
+    >>> [(tile.sources.start, tile.targets.start) for tile in tiles(block, 12, 2)]
+    [(0, 0), (2, 2), (0, 2), (2, 4), (0, 4), (2, 0)]
     """
     if links.count <= block_links:
-        return [[Tile(range(links.sources), range(links.targets))]]
+        return [Tile(range(links.sources), range(links.targets))]
     width = min(-(-links.targets // workers), WIDEST, block_links)
     height = max(1, min(-(-links.sources // workers), block_links // width))
-    return [
-        [Tile(sources, targets) for targets in _cut(links.targets, width)]
-        for sources in _cut(links.sources, height)
-    ]
+    rows, columns = list(_cut(links.sources, height)), list(_cut(links.targets, width))
+    return [Tile(rows[row], columns[column]) for row, column in diagonally(len(rows), len(columns))]
 
 
 def _cut(size: int, piece: int) -> Iterator[range]:
     return (range(start, min(start + piece, size)) for start in range(0, size, piece))
-
-
-def in_parallel(
-    rows: list[list[Tile]],
-    work: Callable[[Tile], Result],
-    *,
-    workers: int,
-    done: Callable[[Tile, Result], None],
-) -> None:
-    """Does the work for every tile, at most `workers` at once, no two sharing a neuron.
-
-    Parameters
-    ----------
-    rows
-        As :func:`tiles` gives them.
-    work
-        Called in a worker thread.
-    done
-        Called in the caller's thread with each tile and what the work gave.
-
-    Raises
-    ------
-    Exception
-        The first that `work` raised; tiles under way are finished, no new one is begun.
-    """
-    waiting = {number: dict(enumerate(row)) for number, row in enumerate(rows)}
-    running: dict[Future[Result], tuple[int, int, Tile]] = {}
-    with ThreadPoolExecutor(workers, thread_name_prefix="weightome-writer") as pool:
-        while waiting or running:
-            while len(running) < workers and (free := _free_tile(waiting, running)):
-                row, column = free
-                tile = waiting[row].pop(column)
-                if not waiting[row]:
-                    del waiting[row]
-                running[pool.submit(work, tile)] = (row, column, tile)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                _, _, tile = running.pop(future)
-                done(tile, future.result())
-
-
-def _free_tile(
-    waiting: dict[int, dict[int, Tile]], running: dict[Future[Result], tuple[int, int, Tile]]
-) -> tuple[int, int] | None:
-    rows = {row for row, _, _ in running.values()}
-    columns = {column for _, column, _ in running.values()}
-    for row, tiles_of_row in waiting.items():
-        if row not in rows:
-            for column in tiles_of_row:
-                if column not in columns:
-                    return row, column
-    return None
