@@ -17,6 +17,7 @@ from ingest.check import check_finite
 from ingest.estimate import Estimate, estimate, refuse_large
 from ingest.layers.build import build
 from ingest.network import Network
+from ingest.plan import Plan
 from ingest.progress import links_written
 from ingest.removal import delete
 from ingest.writer import Report
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     Model: TypeAlias = str | os.PathLike[str] | torch.nn.Module
 
-__all__ = ["Estimate", "Report", "delete", "ingest", "measure", "read"]
+__all__ = ["Estimate", "Plan", "Report", "delete", "ingest", "measure", "plan", "read"]
 
 
 def read(
@@ -123,6 +124,7 @@ def ingest(
     allow_opaque: bool = False,
     factory: str | None = None,
     yes: bool = False,
+    resume: bool = False,
     database: Database | None = None,
     progress: bool = False,
 ) -> Report:
@@ -142,6 +144,8 @@ def ingest(
         Takes the place of a network of that name.
     yes
         Writes a network of more than 100 million links without asking back.
+    resume
+        Goes on where an interrupted ingest of the same model under that name stopped.
     database
         Where to; default: what the settings name, opened and closed here.
     progress
@@ -150,7 +154,8 @@ def ingest(
     Returns
     -------
     Report
-        ``name``, ``layers``, ``neurons``, ``links``, ``wires``, ``opaque``, ``seconds``.
+        ``name``, ``layers``, ``neurons``, ``links``, ``wires``, ``opaque``, ``seconds``,
+        ``resumed``.
 
     Raises
     ------
@@ -159,8 +164,9 @@ def ingest(
     Conflict
         The name is taken, or another process is writing it.
     StoreError
-        The database failed; nothing of the network is visible, and what stays hidden is removed
-        by the next ingest or delete.
+        The database failed; nothing of the network is visible. What stays hidden after a lost
+        connection, as after Ctrl-C, is there for `resume`; else the next ingest or delete removes
+        it.
 
     References
     ----------
@@ -190,8 +196,44 @@ def ingest(
             replace=replace,
             workers=chosen.workers,
             block_links=chosen.block_links,
+            resume=resume,
             progress=advance,
         )
+
+
+def plan(
+    model: Model,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    view: str = "shared",
+    allow_opaque: bool = False,
+    factory: str | None = None,
+) -> Plan:
+    """The blocks that a model's links are written in; reads all weights and needs no database.
+
+    Parameters
+    ----------
+    model, input_shape, view, allow_opaque, factory
+        As for :func:`read`.
+
+    Returns
+    -------
+    Plan
+        To be listed, saved, and written by any executor (:func:`ingest.writer.begun`).
+
+    Raises
+    ------
+    UnreadableModel, UnsupportedOperation, ShapeMismatch, InvalidWeights
+
+    Example
+    -------
+    >>> len(plan("mnist.safetensors").blocks)                           # doctest: +SKIP
+    17
+    """
+    network = _built(model, input_shape, view, allow_opaque, factory)
+    check_finite(network)
+    chosen = settings.load()
+    return Plan.of(network, block_links=chosen.block_links, workers=chosen.workers)
 
 
 def _built(

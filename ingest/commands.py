@@ -76,6 +76,10 @@ def ingest_command(
     yes: Annotated[
         bool, typer.Option("--yes", help="Write a network of any size without asking back.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where an interrupted ingest of the model stopped."),
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Write every neuron and every weighted link of a model into the store."""
@@ -93,6 +97,7 @@ def ingest_command(
             factory=factory,
             allow_opaque=allow_opaque,
             yes=yes,
+            resume=resume,
             database=database,
             progress=True,
         )
@@ -171,6 +176,30 @@ def estimate_command(
     )
 
 
+def plan_command(
+    file: FileArgument,
+    view: ViewOption = View.SHARED,
+    input_shape: ShapeOption = None,
+    factory: FactoryOption = None,
+    allow_opaque: OpaqueOption = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to save the plan in.")
+    ] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List the blocks that a model's links are written in, without a database."""
+    plan = ingest.plan(
+        file,
+        view=view.value,
+        input_shape=_shape(input_shape),
+        factory=factory,
+        allow_opaque=allow_opaque,
+    )
+    if output is not None:
+        plan.save(output)
+    print_table(plan.table(), form)
+
+
 def delete_command(
     names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Networks to remove.")],
     form: FormatOption = Format.TABLE,
@@ -183,7 +212,8 @@ def delete_command(
 
 
 def mount(app: typer.Typer) -> None:
-    """Adds ingest, estimate and delete to a command line."""
+    """Adds ingest, estimate, plan and delete to a command line."""
     app.command("ingest")(ingest_command)
     app.command("estimate")(estimate_command)
+    app.command("plan")(plan_command)
     app.command("delete")(delete_command)

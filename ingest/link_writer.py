@@ -1,20 +1,18 @@
-"""Writes the links of a network, in transactions of bounded size."""
+"""Writes the blocks of a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
-
-from ingest import statements
-from ingest.batches import pieces
-from ingest.network import DenseLinks, LinkBlock, Network, SparseLinks
+from ingest.claim import Claim
+from ingest.content import Content, contents
+from ingest.network import Network
+from ingest.once import Once
 from ingest.parallel import Piece, in_parallel
+from ingest.plan import Block, Plan
 from ingest.room import Room
-from ingest.tiles import Tile, tiles
-from ingest.verification import LinkSums
-from store.database import Answer, Database
-from store.errors import VerificationFailed
+from store.database import Database
+from store.errors import Conflict
 
 Progress = Callable[[int], None]
 
@@ -22,145 +20,110 @@ Progress = Callable[[int], None]
 def write_links(
     database: Database,
     network: Network,
-    first: int,
+    plan: Plan,
+    claim: Claim,
     *,
     workers: int,
-    block_links: int,
     progress: Progress,
-) -> dict[tuple[int, bool], LinkSums]:
-    """Writes all links, learned and fixed.
+) -> None:
+    """Writes all blocks of a plan in threads of this process.
 
     Parameters
     ----------
-    first
-        Id of the network's first neuron.
-    workers, block_links, progress
-        As for :func:`ingest.writer.write`.
-
-    Returns
-    -------
-    dict
-        Sums over what was sent, by target layer and whether learned.
+    workers
+        Concurrent transactions.
+    progress
+        Called with the number of links of each block that was written, or was there already.
 
     Raises
     ------
+    Conflict
+        If the model's weights changed since the plan was made.
     VerificationFailed
-        If a neuron vanished meanwhile.
+        If neurons vanished meanwhile.
     MemoryLimitExceeded
         If the server has no memory for a transaction of one link; larger ones are divided.
     """
-    sums: dict[tuple[int, bool], LinkSums] = {}
-    room = Room(block_links)
-    for block in network.links:
-        of_layer = sums.setdefault((block.target, block.learned), LinkSums())
-        if isinstance(block, DenseLinks):
-            _rectangles(database, block, network, first, workers, room, progress, of_layer)
-        else:
-            _batches(database, block, first, workers, room, progress, of_layer)
-    return sums
+    once = _once(database, plan, claim)
 
+    def write(block_of: tuple[Block, Content]) -> int:
+        block, content = block_of
+        _write(once, block, content)
+        return block.count
 
-def _rectangles(
-    database: Database,
-    block: DenseLinks,
-    network: Network,
-    first: int,
-    workers: int,
-    room: Room,
-    progress: Progress,
-    sums: LinkSums,
-) -> None:
-    source_first, target_first = network.firsts[block.source], network.firsts[block.target]
-
-    def write_tile(tile: Tile) -> LinkSums:
-        weights = block.tile(tile.sources, tile.targets)
-        written = database.write(
-            statements.WRITE_RECTANGLE,
-            source_first=first + source_first + tile.sources.start,
-            source_end=first + source_first + tile.sources.stop,
-            target_first=first + target_first + tile.targets.start,
-            target_end=first + target_first + tile.targets.stop,
-            weights=weights.ravel().tolist(),
-            param=block.first
-            + tile.sources.start * block.source_stride
-            + tile.targets.start * block.target_stride,
-            source_stride=block.source_stride,
-            target_stride=block.target_stride,
-        )
-        _all_created(written, tile.count)
-        return LinkSums.of_tile(block, tile, weights, source_first, target_first)
-
-    def write_parts(tile: Tile) -> LinkSums:
-        return _sum(room.parts(tile, write_tile))
-
-    def add(of_tile: LinkSums) -> None:
-        sums.add(of_tile)
-        progress(of_tile.links)
-
-    of_tiles = (
-        Piece(tile, _moved(tile.sources, source_first), _moved(tile.targets, target_first))
-        for tile in tiles(block, room.most, workers)
+    of_blocks = (
+        Piece((block, content), block.sources, block.targets)
+        for block, content in _with_contents(network, plan, plan.blocks)
     )
-    in_parallel(of_tiles, write_parts, workers=workers, done=add)
+    in_parallel(of_blocks, write, workers=workers, done=progress)
 
 
-def _moved(within: range, first: int) -> range:
-    return range(first + within.start, first + within.stop)
+def write_blocks(
+    database: Database, network: Network, plan: Plan, claim: Claim, blocks: Iterable[Block]
+) -> int:
+    """Writes some blocks of a plan, one after the other; what is there already is not written.
+
+    The same blocks may be written again, in another process or at the same time, as executors do
+    that do not know whether a try succeeded.
+
+    Parameters
+    ----------
+    network
+        The same in every process: a file that all can read.
+    blocks
+        Fastest in their order.
+
+    Returns
+    -------
+    int
+        Number of links of the blocks.
+
+    Raises
+    ------
+    Conflict
+        If this network is not the one that the plan was made of.
+
+    Example
+    -------
+    >>> write_blocks(database, network, plan, claim, plan.blocks[:10])  # doctest: +SKIP
+    250000
+    """
+    once = _once(database, plan, claim)
+    links = 0
+    for block, content in _with_contents(network, plan, blocks):
+        _write(once, block, content)
+        links += block.count
+    return links
 
 
-def _sum(parts: Iterator[LinkSums]) -> LinkSums:
-    total = LinkSums()
-    for part in parts:
-        total.add(part)
-    return total
+def _once(database: Database, plan: Plan, claim: Claim) -> Once:
+    return Once(database, claim.network, claim.first, claim.written, Room(plan.block_links))
 
 
-def _batches(
-    database: Database,
-    links: SparseLinks,
-    first: int,
-    workers: int,
-    room: Room,
-    progress: Progress,
-    sums: LinkSums,
-) -> None:
-    query = statements.WRITE_LINKS if links.learned else statements.WRITE_WIRES
-
-    def write_part(part: LinkBlock) -> LinkSums:
-        source_ids, sources = np.unique(part.sources, return_inverse=True)
-        target_ids, targets = np.unique(part.targets, return_inverse=True)
-        parameters = {
-            "source_ids": (first + source_ids).tolist(),
-            "target_ids": (first + target_ids).tolist(),
-            "sources": sources.tolist(),
-            "targets": targets.tolist(),
-            "weights": part.weights.tolist(),
-            "positions": None if part.positions is None else part.positions.tolist(),
-        }
-        if part.params is not None:
-            parameters["params"] = part.params.tolist()
-        _all_created(database.write(query, **parameters), part.count)
-        return LinkSums.of_block(part)
-
-    def write_parts(batch: LinkBlock) -> LinkSums:
-        return _sum(room.parts(batch, write_part))
-
-    written = 0
-
-    def add(of_batch: LinkSums) -> None:
-        nonlocal written
-        sums.add(of_batch)
-        progress(of_batch.links)
-        written += of_batch.links
-
-    in_parallel(pieces(links.blocks(), room.most, workers), write_parts, workers=workers, done=add)
-    if written != links.count:
-        raise VerificationFailed(
-            f"{written} links were made where {links.count} were promised: this is an error of "
-            "Weightome's."
+def _write(once: Once, block: Block, content: Content) -> None:
+    if content.checksum() != block.checksum:
+        raise Conflict(
+            f"The links into layer {block.target!r} are not those of the plan: the model's file "
+            "changed since it was made."
         )
+    once.write(str(block.number), content)
 
 
-def _all_created(written: Answer, count: int) -> None:
-    if (written.counters or {})["relationships_created"] != count:
-        raise VerificationFailed("Neurons of this network vanished while its links were written.")
+def _with_contents(
+    network: Network, plan: Plan, blocks: Iterable[Block]
+) -> Iterator[tuple[Block, Content]]:
+    """Each block with its links; goes on from one block to the next of the same links."""
+    of, place = -1, -1
+    coming: Iterator[Content] = iter(())
+    for block in blocks:
+        if block.of != of or block.part <= place:
+            if not 0 <= block.of < len(network.links):
+                raise Conflict("The plan is of another network.")
+            coming = iter(contents(network, block.of, plan.block_links, plan.workers))
+            of, place = block.of, -1
+        content: Content | None = None
+        while place < block.part:
+            content, place = next(coming, None), place + 1
+        if content is None:
+            raise Conflict("The plan is of another network.")
+        yield block, content

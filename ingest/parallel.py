@@ -37,19 +37,22 @@ class Piece(Generic[Work]):
     targets: range
 
     def meets(self, other: Piece[Work]) -> bool:
-        """Whether they may share a neuron.
+        """Whether they may share a neuron."""
+        return meet((self.sources, self.targets), (other.sources, other.targets))
 
-        Example
-        -------
-        >>> recurrent = Piece("hidden to hidden", range(0, 4), range(4, 8))
-        >>> recurrent.meets(Piece("and on", range(4, 8), range(8, 12)))
-        True
-        """
-        return any(
-            one.start < another.stop and another.start < one.stop
-            for one in (self.sources, self.targets)
-            for another in (other.sources, other.targets)
-        )
+
+def meet(one: Iterable[range], other: Iterable[range]) -> bool:
+    """Whether any range of the one overlaps any of the other.
+
+    Example
+    -------
+    >>> hidden, after = range(4, 8), range(8, 12)
+    >>> meet((range(0, 4), hidden), (hidden, after))
+    True
+    """
+    return any(
+        mine.start < theirs.stop and theirs.start < mine.stop for mine in one for theirs in other
+    )
 
 
 def in_parallel(

@@ -70,6 +70,10 @@ REMOVE_NETWORK = Query(
     "remove_network",
     "Removes a network, its layers, parameters, observations and kept answers.",
     """
+CALL () {
+    MATCH (block:Block {network: $id})
+    DELETE block
+}
 MATCH (network:Network {id: $id})
 OPTIONAL MATCH (network)-[:HAS_LAYER|HAS_PARAMETER|HAS_OBSERVATION|HAS_ANSWER]->(part)
 DETACH DELETE part
@@ -149,10 +153,16 @@ def remove(database: Database, network: int, writer: str) -> None:
     database.write(REMOVE_NETWORK, id=network)
 
 
-def clean_up(database: Database) -> None:
-    """Removes what writers left that crashed: those known to have ended, or silent for long."""
+def clean_up(database: Database, *, but: int | None = None) -> None:
+    """Removes what writers left that crashed: those known to have ended, or silent for long.
+
+    Parameters
+    ----------
+    but
+        A network that is left as it is.
+    """
     for network, crashed, expired in database.read(UNFINISHED).rows:
-        if expired or lease.ended(crashed):
+        if network != but and (expired or lease.ended(crashed)):
             with lease.held() as writer:
                 discard(database, network, crashed, writer)
 

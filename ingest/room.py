@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from store.errors import MemoryLimitExceeded
@@ -22,7 +22,10 @@ class Divisible(Protocol):
 
 
 Work = TypeVar("Work", bound=Divisible)
-Result = TypeVar("Result")
+
+
+class WrittenInHalves(Exception):
+    """The work is not to be done in one piece: its first or second half may be done already."""
 
 
 class Room:
@@ -40,25 +43,28 @@ class Room:
     Example
     -------
     >>> from ingest.tiles import Tile
-    >>> tile = Tile(range(4), range(3))
-    >>> [part.count for part in Room(6).parts(tile, lambda part: part)]
-    [6, 6]
+    >>> Room(6).write(Tile(range(4), range(3)), lambda part: print(part.count))
+    6
+    6
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
 
-    def parts(self, whole: Work, write: Callable[[Work], Result]) -> Iterator[Result]:
+    def write(
+        self,
+        whole: Work,
+        write: Callable[[Work], None],
+        divide: Callable[[Work], bool] = lambda part: True,
+    ) -> None:
         """Writes all of it, in as few parts as fit.
 
         Parameters
         ----------
         write
             Writes one part in a transaction of its own.
-
-        Yields
-        ------
-        What `write` gave, part by part in their order.
+        divide
+            Called before a part is written in halves; False where it is written already.
 
         Raises
         ------
@@ -70,13 +76,14 @@ class Room:
             part = waiting.pop()
             if part.count <= max(self.most, 1):
                 try:
-                    result = write(part)
+                    write(part)
+                    continue
+                except WrittenInHalves:
+                    pass
                 except MemoryLimitExceeded:
                     if part.count <= 1:
                         raise
                     # Another worker may have found less room meanwhile.
                     self.most = min(self.most, -(-part.count // 2))
-                else:
-                    yield result
-                    continue
-            waiting += reversed(part.halves())
+            if divide(part):
+                waiting += reversed(part.halves())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ingest.network import DenseLinks
 from ingest.parallel import diagonally
 
-WIDEST = 1_024
+LONGEST = 1_024
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,14 @@ def tiles(links: DenseLinks, block_links: int, workers: int) -> list[Tile]:
     """
     if links.count <= block_links:
         return [Tile(range(links.sources), range(links.targets))]
-    width = min(-(-links.targets // workers), WIDEST, block_links)
-    height = max(1, min(-(-links.sources // workers), block_links // width))
+    height, width = -(-links.sources // workers), -(-links.targets // workers)
+    # Long along the tensor's rows, which are read as a whole.
+    if links.target_first:
+        height = min(height, LONGEST, block_links)
+        width = max(1, min(width, block_links // height))
+    else:
+        width = min(width, LONGEST, block_links)
+        height = max(1, min(height, block_links // width))
     rows, columns = list(_cut(links.sources, height)), list(_cut(links.targets, width))
     return [Tile(rows[row], columns[column]) for row, column in diagonally(len(rows), len(columns))]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ingest.network import DenseLinks, Layer, LinkBlock, Network, Scalars
-from ingest.tiles import Tile
+from ingest.network import Layer, Network, Scalars
+from ingest.sums import SOURCE_FACTORS, TARGET_FACTORS, LinkSums
 from store.database import Database
 from store.errors import VerificationFailed
 from store.query import Query
@@ -17,9 +15,6 @@ from store.query import Query
 SECONDS = 3_600.0
 # The order of summation differs between here and the server; float64 sums agree far closer.
 TOLERANCE = 1e-9
-
-# Small factors by place: links that changed places would leave the plain sum as it is.
-_SOURCE_FACTORS, _TARGET_FACTORS = 97, 89
 
 
 def _stored(kind: str) -> Query:
@@ -31,8 +26,8 @@ MATCH (target:Neuron) WHERE $first <= target.id < $end
 MATCH (target)<-[link:{kind}]-(source:Neuron)
 RETURN count(link) AS links, sum(link.param) AS params, sum(link.position) AS positions,
        sum(link.weight) AS weights,
-       sum(link.weight * (1 + (source.id - $origin) % {_SOURCE_FACTORS})
-           * (1 + (target.id - $origin) % {_TARGET_FACTORS})) AS placed
+       sum(link.weight * (1 + (source.id - $origin) % {SOURCE_FACTORS})
+           * (1 + (target.id - $origin) % {TARGET_FACTORS})) AS placed
 """,
         ("links", "params", "positions", "weights", "placed"),
     )
@@ -57,7 +52,7 @@ STORED_SCALARS = Query(
     "Sums of a property of a layer's neurons and of its place in the parameters, as stored.",
     f"""
 MATCH (neuron:Neuron) WHERE $first <= neuron.id < $end
-RETURN sum(neuron[$name] * (1 + neuron.index % {_SOURCE_FACTORS})) AS placed,
+RETURN sum(neuron[$name] * (1 + neuron.index % {SOURCE_FACTORS})) AS placed,
        sum(neuron[$name + '_param']) AS params
 """,
     ("placed", "params"),
@@ -69,75 +64,6 @@ STORED_TENSOR = Query(
     "MATCH (parameter:Parameter {network: $id, index: $index}) RETURN parameter.values AS values",
     ("values",),
 )
-
-
-@dataclass
-class LinkSums:
-    """Sums over links, gathered while they are written."""
-
-    links: int = 0
-    params: int = 0
-    positions: int = 0
-    weights: float = 0.0
-    placed: float = 0.0
-    magnitude: float = 0.0
-
-    @classmethod
-    def of_tile(
-        cls,
-        block: DenseLinks,
-        tile: Tile,
-        weights: NDArray[np.float64],
-        source_first: int,
-        target_first: int,
-    ) -> LinkSums:
-        """Sums over one tile, weights as sources x targets."""
-        sources = np.arange(tile.sources.start, tile.sources.stop)
-        targets = np.arange(tile.targets.start, tile.targets.stop)
-        factors = np.outer(
-            1 + (source_first + sources) % _SOURCE_FACTORS,
-            1 + (target_first + targets) % _TARGET_FACTORS,
-        )
-        params = (
-            block.first * tile.count
-            + block.source_stride * int(sources.sum()) * targets.size
-            + block.target_stride * int(targets.sum()) * sources.size
-        )
-        placed = weights * factors
-        return cls(
-            tile.count,
-            params,
-            0,
-            float(weights.sum()),
-            float(placed.sum()),
-            float(np.abs(placed).sum()),
-        )
-
-    @classmethod
-    def of_block(cls, block: LinkBlock) -> LinkSums:
-        """Sums over a block in coordinate form."""
-        placed = (
-            block.weights
-            * (1 + block.sources % _SOURCE_FACTORS)
-            * (1 + block.targets % _TARGET_FACTORS)
-        )
-        return cls(
-            block.count,
-            0 if block.params is None else int(block.params.sum()),
-            0 if block.positions is None else int(block.positions.sum()),
-            float(block.weights.sum()),
-            float(placed.sum()),
-            float(np.abs(placed).sum()),
-        )
-
-    def add(self, other: LinkSums) -> None:
-        """Adds the sums of further links."""
-        self.links += other.links
-        self.params += other.params
-        self.positions += other.positions
-        self.weights += other.weights
-        self.placed += other.placed
-        self.magnitude += other.magnitude
 
 
 def verify(
@@ -196,7 +122,7 @@ def _verify_scalars(
     database: Database, layer: Layer, name: str, sent: Scalars, bounds: Mapping[str, int]
 ) -> None:
     placed, params = database.read(STORED_SCALARS, name=name, seconds=SECONDS, **bounds).rows[0]
-    expected = sent.values * (1 + np.arange(layer.size) % _SOURCE_FACTORS)
+    expected = sent.values * (1 + np.arange(layer.size) % SOURCE_FACTORS)
     if params != int(sent.params.sum()):
         raise VerificationFailed(f"The {name} of layer {layer.name!r} stands for other parameters.")
     _agree(layer.name, name, float(expected.sum()), placed, float(np.abs(expected).sum()))

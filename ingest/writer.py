@@ -2,27 +2,27 @@
 
 A network is written with status ``writing`` and no name, so no query finds it; once its counts
 and weight sums were read back and agree, one transaction gives it its name. A writer that crashed
-leaves its network ``writing``, and the next ingest or delete removes it.
+leaves its network ``writing``: the next ingest or delete removes it, or an ingest with `resume`
+goes on with it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
+from ingest import claim as claims
 from ingest import lease, statements
+from ingest.claim import Claim
+from ingest.layer_writer import write_layers
 from ingest.link_writer import write_links
-from ingest.network import Layer, Network
+from ingest.network import Network
+from ingest.plan import Plan
 from ingest.removal import clean_up, discard, remove
-from ingest.room import Room
 from ingest.verification import verify
 from store import schema, views
 from store.database import Database
@@ -35,7 +35,10 @@ from store.errors import (
     VerificationFailed,
 )
 
-NEURONS_PER_TRANSACTION = 10_000
+STAYS = (
+    "What was written stays, hidden: the same ingest with --resume (resume=True) goes on with it; "
+    "the next ingest or delete without it removes it."
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class Report:
     opaque
         Layers that were not understood and are kept without links, with their operators.
     seconds
-        Time from begin to complete; removing what it replaces comes after.
+        From begin to complete, and until what it replaces is removed.
+    resumed
+        Whether some of it was there already, from an ingest that was interrupted.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Report:
     wires: int
     opaque: tuple[str, ...]
     seconds: float
+    resumed: bool = False
 
 
 def write(
@@ -74,6 +80,7 @@ def write(
     replace: bool = False,
     workers: int = 2,
     block_links: int = 25_000,
+    resume: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Writes every neuron and every link of a network into the store.
@@ -95,9 +102,11 @@ def write(
         Concurrent transactions.
     block_links
         Most links of one transaction.
+    resume
+        Goes on where an interrupted ingest of the same network under that name stopped; where
+        there is none, it begins.
     progress
-        Called with the number of links, fixed ones included, of each transaction that was
-        committed.
+        Called with the number of links, fixed ones included, of each block that is written.
 
     Returns
     -------
@@ -112,8 +121,8 @@ def write(
     VerificationFailed
         If what was read back is not what was written; nothing of it stays then.
     StoreError
-        When the server is lost, what was written stays hidden until the next ingest or delete
-        removes it.
+        When the server is lost, as after Ctrl-C, what was written stays hidden: `resume` goes on
+        with it, the next ingest or delete without it removes it.
 
     Example
     -------
@@ -121,47 +130,13 @@ def write(
     199210
     """
     started = time.perf_counter()
-    properties = _properties(network, name, run, step, metrics or {})
-    schema.prepare(database)
-    clean_up(database)
-    replaces = _free(database, name, replace)
-    with lease.held() as writer:
-        identity, first = database.write(
-            statements.CLAIM,
-            name=name,
-            neurons=network.neuron_count,
-            writer=writer,
-            seconds=lease.SECONDS,
-        ).rows[0]
-        try:
-            replaces = _free(database, name, replace, identity)
-            with lease.renewed(database, identity, writer):
-                firsts = [first + number for number in network.firsts]
-                _write_layers(database, network, identity, firsts)
-                room = Room(NEURONS_PER_TRANSACTION)
-                for index, layer in enumerate(network.layers):
-                    _write_neurons(database, layer, identity, index, room)
-                sums = write_links(
-                    database,
-                    network,
-                    first,
-                    workers=workers,
-                    block_links=block_links,
-                    progress=progress or _no_progress,
-                )
-                verify(database, network, identity, first, sums)
-            _complete(database, identity, name, run, step, properties, replaces, writer)
-        except StoreUnreachable:
-            # Nothing can be removed now; the next ingest or delete does it.
-            raise
-        except BaseException:
-            discard(database, identity, writer, writer)
-            raise
-        seconds = time.perf_counter() - started
-        if replaces is not None:
-            # It is hidden already; what cannot be removed now goes with the next ingest.
-            with suppress(StoreError):
-                remove(database, replaces, writer)
+    with begun(
+        database, network, name=name, run=run, step=step, metrics=metrics, replace=replace,
+        workers=workers, block_links=block_links, resume=resume,
+    ) as work:  # fmt: skip
+        write_links(
+            database, network, work.plan, work.claim, workers=workers, progress=progress or _quiet
+        )
     return Report(
         name,
         len(network.layers),
@@ -173,11 +148,95 @@ def write(
             for layer in network.layers
             if layer.kind == "opaque"
         ),
-        seconds,
+        time.perf_counter() - started,
+        bool(work.claim.written),
     )
 
 
-def _no_progress(links: int) -> None:
+@dataclass(frozen=True)
+class Work:
+    """A network whose links are to be written."""
+
+    plan: Plan
+    claim: Claim
+
+
+@contextmanager
+def begun(
+    database: Database,
+    network: Network,
+    *,
+    name: str,
+    run: str | None = None,
+    step: int | None = None,
+    metrics: Mapping[str, float] | None = None,
+    replace: bool = False,
+    workers: int = 2,
+    block_links: int = 25_000,
+    resume: bool = False,
+) -> Iterator[Work]:
+    """A network all of which is there but its links, which the block has to write.
+
+    What :func:`write` does in this process, for another executor: the plan and the claim are
+    values, and :func:`ingest.link_writer.write_blocks` writes any blocks of the plan anywhere,
+    each once. At the end of the block the store is compared with the plan, and the network
+    complete. This process keeps the lease meanwhile.
+
+    Parameters
+    ----------
+    network, name, run, step, metrics, replace, workers, block_links, resume
+        As for :func:`write`.
+
+    Yields
+    ------
+    Work
+        ``plan`` and ``claim``.
+
+    Raises
+    ------
+    InvalidName, InvalidArgument, Conflict, VerificationFailed, StoreError
+        As :func:`write`.
+
+    Example
+    -------
+    >>> with begun(database, network, name="large", workers=64) as work:  # doctest: +SKIP
+    ...     spark.sparkContext.parallelize(work.plan.blocks, 64).foreachPartition(
+    ...         lambda part: write_blocks(connect(), read(path), work.plan, work.claim, part))
+    """
+    properties = _properties(network, name, run, step, metrics or {})
+    schema.prepare(database)
+    before = claims.begun(database, name) if resume else None
+    kept = None if before is None else before.network
+    clean_up(database, but=kept)
+    replaces = claims.replaced(database, name, replace, kept)
+    if before is not None:
+        workers, block_links = before.workers, before.block_links
+    plan = Plan.of(network, workers=workers, block_links=block_links)
+    with lease.held() as writer:
+        if before is None:
+            claim = claims.take(database, network, plan, name, writer)
+        else:
+            claim = claims.take_up(database, before, plan, name, writer)
+        try:
+            replaces = claims.replaced(database, name, replace, claim.network)
+            with lease.renewed(database, claim.network, writer):
+                write_layers(database, network, claim)
+                yield Work(plan, claim)
+                verify(database, network, claim.network, claim.first, plan.sums(network))
+            _complete(database, claim.network, name, run, step, properties, replaces, writer)
+        except (StoreUnreachable, KeyboardInterrupt) as error:
+            error.add_note(STAYS)
+            raise
+        except BaseException:
+            discard(database, claim.network, writer, writer)
+            raise
+        if replaces is not None:
+            # It is hidden already; what cannot be removed now goes with the next ingest.
+            with suppress(StoreError):
+                remove(database, replaces, writer)
+
+
+def _quiet(links: int) -> None:
     """Nobody wants to know."""
 
 
@@ -241,128 +300,3 @@ def _properties(
         "step": step,
         **{f"metric_{metric}": float(value) for metric, value in metrics.items()},
     }
-
-
-def _free(database: Database, name: str, replace: bool, identity: int | None = None) -> int | None:
-    """The id of the complete network to replace, if any; refuses a name that is not free.
-
-    Of two writers of one name that begin at once, both see both claims, and the earlier goes on.
-    """
-    replaces = None
-    for rival, status in database.read(statements.RIVALS, name=name).rows:
-        if status == schema.COMPLETE:
-            replaces = rival
-        elif identity is None or rival < identity:
-            raise Conflict(f"Another process is writing a network {name!r} at this moment.")
-    if replaces is not None and not replace:
-        raise Conflict(
-            f"There is a network {name!r} already: choose another name, or pass --replace "
-            "(replace=True)."
-        )
-    return replaces
-
-
-def _write_layers(database: Database, network: Network, identity: int, firsts: list[int]) -> None:
-    offsets = accumulate((parameter.size for parameter in network.parameters), initial=0)
-    links, wires = [0] * len(network.layers), [0] * len(network.layers)
-    for block in network.links:
-        (links if block.learned else wires)[block.target] += block.count
-    database.write(
-        statements.WRITE_LAYERS,
-        id=identity,
-        layers=[
-            {
-                "network": identity,
-                "index": index,
-                "name": layer.name,
-                "kind": layer.kind,
-                "activation": layer.activation,
-                "attributes": json.dumps(layer.attributes, separators=(",", ":")),
-                "takes": views.dumps(layer.takes),
-                "size": layer.size,
-                "shape": list(layer.shape),
-                "axes": list(layer.neuron_axes),
-                "first": firsts[index],
-                "biased": layer.bias is not None,
-                "links": links[index],
-                "wires": wires[index],
-            }
-            for index, layer in enumerate(network.layers)
-        ],
-        parameters=[
-            {
-                "network": identity,
-                "index": index,
-                "name": parameter.name,
-                "shape": list(parameter.shape),
-                "aliases": list(parameter.aliases),
-                "dtype": parameter.dtype,
-                "first": offset,
-            }
-            for index, (parameter, offset) in enumerate(
-                zip(network.parameters, offsets, strict=False)
-            )
-        ],
-        feeds=[
-            [source, index, {"recurrent": True} if recurrent else {}]
-            for index, layer in enumerate(network.layers)
-            for recurrent, sources in ((False, layer.sources), (True, layer.recurrent_sources))
-            for source in sources
-        ],
-    )
-    for index in network.kept:
-        values = network.parameters[index].array().reshape(-1)
-        database.write(statements.KEEP_TENSOR, id=identity, index=index, values=values.tolist())
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Neighbouring neurons of a layer."""
-
-    neurons: range
-
-    @property
-    def count(self) -> int:
-        return len(self.neurons)
-
-    def halves(self) -> tuple[_Span, _Span]:
-        middle = -(-self.count // 2)
-        return _Span(self.neurons[:middle]), _Span(self.neurons[middle:])
-
-
-def _write_neurons(database: Database, layer: Layer, identity: int, index: int, room: Room) -> None:
-    def write_part(span: _Span) -> None:
-        start, stop = span.neurons.start, span.neurons.stop
-        database.write(
-            statements.WRITE_NEURONS,
-            id=identity,
-            layer=index,
-            start=start,
-            stop=stop,
-            rows=_neuron_properties(layer, start, stop),
-        )
-
-    for start in range(0, layer.size, NEURONS_PER_TRANSACTION):
-        span = _Span(range(start, min(start + NEURONS_PER_TRANSACTION, layer.size)))
-        for _ in room.parts(span, write_part):
-            pass
-
-
-def _neuron_properties(layer: Layer, start: int, stop: int) -> list[dict[str, Any]] | None:
-    """What each neuron of a range has beside its number; None where none has anything."""
-    columns: dict[str, list[Any]] = {}
-    for name, scalars in layer.scalars.items():
-        columns[name] = scalars.values[start:stop].tolist()
-        columns[f"{name}_param"] = scalars.params[start:stop].tolist()
-    if layer.roles is not None:
-        columns["role"] = [role or None for role in layer.roles[start:stop]]
-    if layer.heads is not None:
-        columns["head"] = [None if head < 0 else head for head in layer.heads[start:stop]]
-    if layer.coordinates and len(layer.neuron_axes) == len(layer.shape):
-        places = np.unravel_index(np.arange(start, stop), layer.shape)
-        columns |= {
-            name: along.tolist() for name, along in zip(layer.coordinates, places, strict=True)
-        }
-    if not columns:
-        return None
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

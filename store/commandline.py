@@ -58,17 +58,22 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
     try:
-        status = command.main(given or ["--help"], prog_name=name, standalone_mode=False)
+        # Not `main`, which swallows Ctrl-C.
+        with command.make_context(name, list(given or ["--help"])) as called:
+            status = command.invoke(called)
         sys.stdout.flush()
+    except typer.Exit as leave:
+        sys.stdout.flush()
+        return USAGE if not given else leave.exit_code
     except WeightomeError as error:
-        return _fail(name, str(error), FAILED)
+        return _fail(name, _with_notes(str(error), error), FAILED)
     except typer.TyperException as error:
         context: typer.Context | None = getattr(error, "ctx", None)
         path = context.command_path if context else name
         message = error.format_message().rstrip(".")
         return _fail(name, f"{message}; see '{path} --help'.", error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        return _fail(name, "Interrupted.", INTERRUPTED)
+    except (typer.Abort, KeyboardInterrupt) as error:
+        return _fail(name, _with_notes("Interrupted.", error), INTERRUPTED)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; Python must not complain about it at exit.
         sys.stdout = None
@@ -76,6 +81,11 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
     if not given:
         return USAGE
     return status if isinstance(status, int) else 0
+
+
+def _with_notes(sentence: str, error: BaseException) -> str:
+    """The sentence, and what was noted for the user on the way."""
+    return " ".join([sentence, *getattr(error, "__notes__", ())])
 
 
 def _fail(name: str, sentence: str, status: int) -> int:

@@ -298,20 +298,26 @@ class DriverConnection:
         def attempt() -> Answer:
             nonlocal interrupted
             mark = str(uuid.uuid4())
-            with (
-                self._driver.session(
-                    database=self._database,
-                    default_access_mode=neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS,
-                    fetch_size=_FETCH_SIZE if row_cap is None else min(_FETCH_SIZE, row_cap + 1),
-                ) as session,
-                session.begin_transaction(metadata={_MARK: mark}, timeout=seconds) as transaction,
-            ):
+            with self._driver.session(
+                database=self._database,
+                default_access_mode=neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS,
+                fetch_size=_FETCH_SIZE if row_cap is None else min(_FETCH_SIZE, row_cap + 1),
+            ) as session:
+                transaction = session.begin_transaction(metadata={_MARK: mark}, timeout=seconds)
                 try:
                     answer = _fetched(transaction, cypher, parameters, write, row_cap)
+                except (theirs.Neo4jError, theirs.DriverError):
+                    # The driver has rolled it back and given its connection to whoever waits for
+                    # one; closing the transaction would still use it.
+                    raise
                 except KeyboardInterrupt:
                     # The driver would wait for the rest of the answer before it lets go.
                     interrupted = True
                     self._terminate(mark)
+                    transaction.close()
+                    raise
+                except BaseException:
+                    transaction.close()
                     raise
                 transaction.commit()
             return answer
@@ -344,7 +350,8 @@ def _retried(attempt: Callable[[], Answer], seconds: float) -> Answer:
     deadline: float | None = None
     while True:
         try:
-            return attempt()
+            with _its_cause():
+                return attempt()
         except (theirs.Neo4jError, theirs.DriverError) as error:
             code = getattr(error, "code", None) or ""
             if not error.is_retryable() or "OutOfMemory" in code:
@@ -356,6 +363,20 @@ def _retried(attempt: Callable[[], Answer], seconds: float) -> Answer:
         # Rivals that failed together shall not meet again.
         time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
         pause *= 2
+
+
+@contextmanager
+def _its_cause() -> Iterator[None]:
+    """Raises why a result failed, where the driver says only that it did.
+
+    Which of the two it raises depends on when the server's answer arrives.
+    """
+    try:
+        yield
+    except theirs.ResultFailedError as error:
+        if isinstance(error.__cause__, (theirs.Neo4jError, theirs.DriverError)):
+            raise error.__cause__ from None
+        raise
 
 
 def _fetched(

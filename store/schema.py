@@ -12,6 +12,7 @@
     (:Neuron)     -[:WIRE {weight, position}]->        (:Neuron)  fixed, never in strength
     (:Network)    -[:HAS_OBSERVATION]-> (:Observation {name, key, samples, labels, created})
     (:Network)    -[:HAS_ANSWER]->    (:Answer {key, question, body, created})
+    (:Block {network, key, divided})   a part that is written of a network that is not complete
     (:Store {key, version, next_neuron, next_network})     one per database
 
 ``Neuron.id`` is unique over the store; a layer's neurons are ``first .. first + size - 1``.
@@ -43,7 +44,9 @@ from store.database import Database
 from store.errors import InvalidName, SchemaMismatch
 from store.query import Query
 
-VERSION = 2
+VERSION = 3
+# What stores of these versions lack, the next ingest adds: version 3 came with (:Block).
+OLDER = (2,)
 
 COMPLETE = "complete"
 
@@ -64,6 +67,7 @@ CONSTRAINTS: tuple[Query, ...] = tuple(
         ("layer", "Layer", ("network", "index")),
         ("parameter", "Parameter", ("network", "index")),
         ("neuron", "Neuron", ("id",)),
+        ("block", "Block", ("network", "key")),
     )
 )
 
@@ -76,16 +80,17 @@ STORE_VERSION = Query(
 
 CREATE_STORE = Query(
     "create_store",
-    "Creates the store's own node, once.",
+    "Creates the store's own node, once, and says which version it has now.",
     """
 MERGE (store:Store {key: 'weightome'})
-ON CREATE SET store.version = $version, store.next_neuron = 0, store.next_network = 0
+ON CREATE SET store.next_neuron = 0, store.next_network = 0
+SET store.version = $version
 """,
 )
 
 
-def check(database: Database) -> bool:
-    """Whether the store holds anything yet; refuses a store of another schema version.
+def check(database: Database) -> int | None:
+    """The schema version of the store, None of an empty one; refuses one that is not readable.
 
     Raises
     ------
@@ -94,14 +99,14 @@ def check(database: Database) -> bool:
     """
     versions = database.read(STORE_VERSION).column("version")
     if not versions:
-        return False
-    if versions[0] != VERSION:
+        return None
+    if versions[0] not in (VERSION, *OLDER):
         raise SchemaMismatch(
             f"The store has schema version {versions[0]}, this Weightome writes and reads "
             f"version {VERSION}: use the Weightome that wrote it, or an empty database "
             "(WEIGHTOME_HOME or WEIGHTOME_URI) and ingest again."
         )
-    return True
+    return int(versions[0])
 
 
 def prepare(database: Database) -> None:
@@ -112,7 +117,7 @@ def prepare(database: Database) -> None:
     SchemaMismatch
         If the store was written by another schema version; nothing is changed then.
     """
-    if check(database):
+    if check(database) == VERSION:
         return
     for constraint in CONSTRAINTS:
         database.write(constraint)

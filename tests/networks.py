@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.network import DenseLinks, Layer, Network, Scalars
+from ingest.network import DenseLinks, Layer, LinkBlock, Network, Scalars, SparseLinks
 from ingest.operations import Parameter
 
 
@@ -62,3 +64,27 @@ def hand_checkable() -> Network:
         [np.array([[1.0, -2, 3], [4, 5, -6]]), np.array([[1.0, 2], [-3, 4], [5, -6]])],
         [np.array([0.1, 0.2, 0.3]), np.array([0.5, -0.5])],
     )
+
+
+def mixed() -> Network:
+    """Dense links, learned ones that each name their own ends, and fixed ones."""
+    chance = np.random.default_rng(6)
+    dense = dense_network(
+        [chance.normal(size=size).astype("f4") for size in ((100, 120), (120, 90))],
+        [chance.normal(size=size).astype("f4") for size in (120, 90)],
+    )
+
+    def own_ends(learned: bool) -> Iterator[LinkBlock]:
+        source, target = np.nonzero(chance_of(learned) < 0.2)
+        weights = np.random.default_rng(8).normal(size=source.size)
+        params = np.arange(source.size) if learned else None
+        yield LinkBlock(source, 220 + target, weights, params)
+
+    def chance_of(learned: bool) -> NDArray[np.float64]:
+        return np.random.default_rng(int(learned)).random((100, 90))
+
+    sparse = [
+        SparseLinks(2, int((chance_of(learned) < 0.2).sum()), learned, partial(own_ends, learned))
+        for learned in (True, False)
+    ]
+    return replace(dense, links=(*dense.links, *sparse))

@@ -95,17 +95,6 @@ def test_killed_ingest_leaves_nothing_visible(
     assert counts(database) == before
 
 
-def test_interrupted_ingest_cleans_up_at_once(
-    database: Database, tiny: str, command_environment: dict[str, str]
-) -> None:
-    before = counts(database)
-    process = start_writer(command_environment, "interrupted")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert counts(database) == before
-
-
 def test_a_name_that_another_process_writes(
     database: Database, tiny: str, command_environment: dict[str, str]
 ) -> None:

@@ -260,6 +260,7 @@ def test_leftovers_of_an_ended_writer_are_removed(
         machine, _, process = failed.rpartition("/")
         _, started, _ = process.split("|")
     claim = {"name": "leftover", "neurons": 10, "seconds": 3600}
+    claim |= {"plan": "", "block_links": 1, "workers": 1}
     for crashed in (f"{machine}/999999999|{started}|serial", failed):
         database.write(statements.CLAIM, writer=crashed, **claim)
     database.write(statements.CLAIM, writer="elsewhere/1|2|3", **{**claim, "seconds": -1})
@@ -269,7 +270,7 @@ def test_leftovers_of_an_ended_writer_are_removed(
 
 
 def test_a_live_writer_keeps_its_claim(database: Database, tiny: str) -> None:
-    elsewhere = {"name": "claimed", "neurons": 10}
+    elsewhere = {"name": "claimed", "neurons": 10, "plan": "", "block_links": 1, "workers": 1}
     database.write(statements.CLAIM, writer="another-host/1|2|3", seconds=3600, **elsewhere)
     with pytest.raises(Conflict, match="Another process is writing a network 'claimed'"):
         write(database, hand_checkable(), name="claimed")

@@ -121,3 +121,23 @@ def test_what_would_only_fail_again(monkeypatch: pytest.MonkeyPatch, code: str) 
     with pytest.raises(driver_errors.Neo4jError):
         _retried(attempts, 30.0)
     assert (attempts.made, attempts.now) == (1, 0.0)
+
+
+@pytest.mark.parametrize(("code", "made"), [(DEADLOCK, 2), (SYNTAX, 1)])
+def test_why_a_result_failed(monkeypatch: pytest.MonkeyPatch, code: str, made: int) -> None:
+    """The driver may say only that it did; its cause decides whether to try again."""
+    attempts = Attempts(monkeypatch, code)
+
+    def attempt() -> Answer:
+        try:
+            return attempts()
+        except driver_errors.Neo4jError as cause:
+            failed = driver_errors.ResultFailedError
+            raise failed.__new__(failed) from cause
+
+    if made == 2:
+        assert _retried(attempt, 30.0) is ANSWER
+    else:
+        with pytest.raises(driver_errors.CypherSyntaxError):
+            _retried(attempt, 30.0)
+    assert attempts.made == made

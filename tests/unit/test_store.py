@@ -42,7 +42,7 @@ class Recorder:
 def test_a_store_of_another_version_is_refused_and_not_touched() -> None:
     recorder = Recorder({schema.STORE_VERSION.cypher: [[schema.VERSION + 1]]})
     with pytest.raises(
-        SchemaMismatch, match=r"schema version 3, .* version 2: use .* ingest again"
+        SchemaMismatch, match=r"schema version 4, .* version 3: use .* ingest again"
     ):
         schema.prepare(Database(recorder))
     assert [write for _, _, write in recorder.asked] == [False]
@@ -60,6 +60,15 @@ def test_a_prepared_store_is_left_alone() -> None:
     recorder = Recorder({schema.STORE_VERSION.cypher: [[schema.VERSION]]})
     schema.prepare(Database(recorder))
     assert not any(write for _, _, write in recorder.asked)
+
+
+@pytest.mark.parametrize("version", schema.OLDER)
+def test_an_older_store_is_read_and_gets_what_it_lacks(version: int) -> None:
+    recorder = Recorder({schema.STORE_VERSION.cypher: [[version]]})
+    assert schema.check(Database(recorder)) == version
+    assert not any(write for _, _, write in recorder.asked)
+    schema.prepare(Database(recorder))
+    assert recorder.asked[-1][1] == {"version": schema.VERSION}
 
 
 def test_limited_changes_limits_only() -> None:
