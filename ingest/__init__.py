@@ -20,7 +20,7 @@ from ingest.network import Network
 from ingest.plan import Plan
 from ingest.progress import links_written
 from ingest.removal import delete
-from ingest.writer import Report
+from ingest.report import Report
 from store import settings
 from store.connection import connect
 from store.database import Database

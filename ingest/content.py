@@ -51,6 +51,10 @@ class Content(Protocol):
         """Sums over the links."""
         ...
 
+    def listed(self) -> LinkBlock:
+        """The links, each with its own ends."""
+        ...
+
     def statement(self, first: int) -> Statement:
         """What creates the links, where the network's first neuron has that id."""
         ...
@@ -110,6 +114,20 @@ class Rectangle:
         )
         return LinkSums.of_rectangle(self.sources, self.targets, self.weights, params)
 
+    def listed(self) -> LinkBlock:
+        sources = np.arange(self.sources.start, self.sources.stop)
+        targets = np.arange(self.targets.start, self.targets.stop)
+        params = self.param + np.add.outer(
+            np.arange(sources.size) * self.links.source_stride,
+            np.arange(targets.size) * self.links.target_stride,
+        )
+        return LinkBlock(
+            np.repeat(sources, targets.size),
+            np.tile(targets, sources.size),
+            self.weights.ravel(),
+            params.ravel(),
+        )
+
     def statement(self, first: int) -> Statement:
         sources, targets = _moved(self.sources, first), _moved(self.targets, first)
         return statements.WRITE_RECTANGLE, {
@@ -154,6 +172,9 @@ class Listed:
 
     def sums(self) -> LinkSums:
         return LinkSums.of_links(self.links)
+
+    def listed(self) -> LinkBlock:
+        return self.links
 
     def statement(self, first: int) -> Statement:
         links = self.links

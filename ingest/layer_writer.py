@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -31,23 +30,7 @@ def write_layers(database: Database, network: Network, claim: Claim) -> None:
     MemoryLimitExceeded
         If the server has no memory for a transaction of one neuron.
     """
-    if _LAYERS not in claim.written:
-        database.write(
-            statements.WRITE_LAYERS,
-            network=claim.network,
-            key=_LAYERS,
-            layers=layer_properties(network, claim.network, claim.first),
-            parameters=parameter_properties(network, claim.network),
-            feeds=[
-                [source, index, {"recurrent": True} if recurrent else {}]
-                for source, index, recurrent in feeds(network)
-            ],
-        )
-    for index in network.kept:
-        values = network.parameters[index].array().reshape(-1)
-        database.write(
-            statements.KEEP_TENSOR, id=claim.network, index=index, values=values.tolist()
-        )
+    describe_layers(database, network, claim)
     once = Once(database, claim.network, claim.first, claim.written, Room(NEURONS_PER_TRANSACTION))
     for index, layer in enumerate(network.layers):
         for start in range(0, layer.size, NEURONS_PER_TRANSACTION):
@@ -55,14 +38,36 @@ def write_layers(database: Database, network: Network, claim: Claim) -> None:
             once.write(f"neurons/{index}/{start}", _Neurons(layer, index, neurons))
 
 
-def layer_properties(network: Network, identity: int, first: int) -> list[dict[str, Any]]:
-    """What ``(:Layer)`` nodes hold, in order."""
+def describe_layers(database: Database, network: Network, claim: Claim) -> None:
+    """Writes the layers, be their nodes there or not, what feeds what, and the parameters."""
+    if _LAYERS not in claim.written:
+        database.write(
+            statements.WRITE_LAYERS,
+            network=claim.network,
+            key=_LAYERS,
+            layers=_layer_properties(network, claim),
+            parameters=_parameter_properties(network, claim.network),
+            feeds=[
+                [source, index, {"recurrent": True} if recurrent else {}]
+                for index, layer in enumerate(network.layers)
+                for recurrent, sources in ((False, layer.sources), (True, layer.recurrent_sources))
+                for source in sources
+            ],
+        )
+    for index in network.kept:
+        values = network.parameters[index].array().reshape(-1)
+        database.write(
+            statements.KEEP_TENSOR, id=claim.network, index=index, values=values.tolist()
+        )
+
+
+def _layer_properties(network: Network, claim: Claim) -> list[dict[str, Any]]:
     links, wires = [0] * len(network.layers), [0] * len(network.layers)
     for block in network.links:
         (links if block.learned else wires)[block.target] += block.count
     return [
         {
-            "network": identity,
+            "network": claim.network,
             "index": index,
             "name": layer.name,
             "kind": layer.kind,
@@ -72,7 +77,7 @@ def layer_properties(network: Network, identity: int, first: int) -> list[dict[s
             "size": layer.size,
             "shape": list(layer.shape),
             "axes": list(layer.neuron_axes),
-            "first": first + network.firsts[index],
+            "first": claim.first + network.firsts[index],
             "biased": layer.bias is not None,
             "links": links[index],
             "wires": wires[index],
@@ -81,8 +86,7 @@ def layer_properties(network: Network, identity: int, first: int) -> list[dict[s
     ]
 
 
-def parameter_properties(network: Network, identity: int) -> list[dict[str, Any]]:
-    """What ``(:Parameter)`` nodes hold, in order, but for values that are kept."""
+def _parameter_properties(network: Network, identity: int) -> list[dict[str, Any]]:
     offsets = accumulate((parameter.size for parameter in network.parameters), initial=0)
     return [
         {
@@ -96,15 +100,6 @@ def parameter_properties(network: Network, identity: int) -> list[dict[str, Any]
         }
         for index, (parameter, offset) in enumerate(zip(network.parameters, offsets, strict=False))
     ]
-
-
-def feeds(network: Network) -> Iterator[tuple[int, int, bool]]:
-    """Which layer feeds which, by index, and whether a time step later."""
-    for index, layer in enumerate(network.layers):
-        for source in layer.sources:
-            yield source, index, False
-        for source in layer.recurrent_sources:
-            yield source, index, True
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,9 @@ WITH 1 AS one
 MATCH (network:Network {{id: $network}})
 CALL (network) {{
     UNWIND $layers AS properties
-    CREATE (network)-[:HAS_LAYER]->(layer:Layer)
+    MERGE (layer:Layer {{network: $network, index: properties.index}})
     SET layer = properties
+    CREATE (network)-[:HAS_LAYER]->(layer)
 }}
 CALL (network) {{
     UNWIND $parameters AS properties

@@ -8,65 +8,30 @@ goes on with it.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from ingest import claim as claims
-from ingest import lease, statements
+from ingest import lease
 from ingest.claim import Claim
+from ingest.completion import complete, properties_of
 from ingest.layer_writer import write_layers
 from ingest.link_writer import write_links
 from ingest.network import Network
 from ingest.plan import Plan
 from ingest.removal import clean_up, discard, remove
+from ingest.report import Report
 from ingest.verification import verify
-from store import schema, views
+from store import schema
 from store.database import Database
-from store.errors import (
-    Conflict,
-    ConstraintViolated,
-    InvalidArgument,
-    StoreError,
-    StoreUnreachable,
-    VerificationFailed,
-)
+from store.errors import StoreError, StoreUnreachable
 
 STAYS = (
     "What was written stays, hidden: the same ingest with --resume (resume=True) goes on with it; "
     "the next ingest or delete without it removes it."
 )
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an ingest wrote.
-
-    Parameters
-    ----------
-    name
-        The network's name.
-    layers, neurons, links, wires
-        Counts, which the store was found to hold: learned links, and fixed ones.
-    opaque
-        Layers that were not understood and are kept without links, with their operators.
-    seconds
-        From begin to complete, and until what it replaces is removed.
-    resumed
-        Whether some of it was there already, from an ingest that was interrupted.
-    """
-
-    name: str
-    layers: int
-    neurons: int
-    links: int
-    wires: int
-    opaque: tuple[str, ...]
-    seconds: float
-    resumed: bool = False
 
 
 def write(
@@ -137,20 +102,8 @@ def write(
         write_links(
             database, network, work.plan, work.claim, workers=workers, progress=progress or _quiet
         )
-    return Report(
-        name,
-        len(network.layers),
-        network.neuron_count,
-        network.link_count,
-        network.wire_count,
-        tuple(
-            f"{layer.name} ({layer.attributes['operator']})"
-            for layer in network.layers
-            if layer.kind == "opaque"
-        ),
-        time.perf_counter() - started,
-        bool(work.claim.written),
-    )
+    seconds = time.perf_counter() - started
+    return Report.of(network, name, seconds, resumed=bool(work.claim.written))
 
 
 @dataclass(frozen=True)
@@ -203,7 +156,7 @@ def begun(
     ...     spark.sparkContext.parallelize(work.plan.blocks, 64).foreachPartition(
     ...         lambda part: write_blocks(connect(), read(path), work.plan, work.claim, part))
     """
-    properties = _properties(network, name, run, step, metrics or {})
+    properties = properties_of(network, name, run, step, metrics or {})
     schema.prepare(database)
     before = claims.begun(database, name) if resume else None
     kept = None if before is None else before.network
@@ -223,7 +176,7 @@ def begun(
                 write_layers(database, network, claim)
                 yield Work(plan, claim)
                 verify(database, network, claim.network, claim.first, plan.sums(network))
-            _complete(database, claim.network, name, run, step, properties, replaces, writer)
+            complete(database, claim, name, run, step, properties, replaces)
         except (StoreUnreachable, KeyboardInterrupt) as error:
             error.add_note(STAYS)
             raise
@@ -238,65 +191,3 @@ def begun(
 
 def _quiet(links: int) -> None:
     """Nobody wants to know."""
-
-
-def _complete(
-    database: Database,
-    identity: int,
-    name: str,
-    run: str | None,
-    step: int | None,
-    properties: Mapping[str, Any],
-    replaces: int | None,
-    writer: str,
-) -> None:
-    try:
-        completed = database.write(
-            statements.COMPLETE,
-            id=identity,
-            name=name,
-            run=run,
-            step=step,
-            properties=properties,
-            replaces=replaces,
-            writer=writer,
-            seconds=lease.SECONDS,
-        )
-    except ConstraintViolated as error:
-        raise Conflict(f"Another network took the name {name!r} meanwhile.") from error
-    if not completed.rows:
-        raise VerificationFailed(f"The store lost {name!r} while it was being written.")
-
-
-def _properties(
-    network: Network,
-    name: str,
-    run: str | None,
-    step: int | None,
-    metrics: Mapping[str, float],
-) -> dict[str, Any]:
-    schema.valid_name(name)
-    if run is not None:
-        schema.valid_name(run, "run")
-    if step is not None and run is None:
-        raise InvalidArgument("A step says when in a run a snapshot was taken: name the run too.")
-    if step is not None and not -(2**63) <= step < 2**63:
-        raise InvalidArgument("A step has at most 64 bits.")
-    if run is not None and step is None:
-        raise InvalidArgument("A snapshot of a run needs a step.")
-    for metric, value in metrics.items():
-        schema.valid_name(metric, "metric")
-        if not math.isfinite(value):
-            raise InvalidArgument(f"The metric {metric!r} is {value}; only finite values are kept.")
-    return {
-        "view": network.view,
-        "source": network.source,
-        "layers": len(network.layers),
-        "neurons": network.neuron_count,
-        "links": network.link_count,
-        "wires": network.wire_count,
-        "outputs": views.dumps(network.outputs),
-        "parameters": sum(parameter.size for parameter in network.parameters),
-        "step": step,
-        **{f"metric_{metric}": float(value) for metric, value in metrics.items()},
-    }

@@ -45,8 +45,10 @@ from store.errors import InvalidName, SchemaMismatch
 from store.query import Query
 
 VERSION = 3
+# A store that was just imported: its constraints are to come.
+WITHOUT_CONSTRAINTS = 0
 # What stores of these versions lack, the next ingest adds: version 3 came with (:Block).
-OLDER = (2,)
+OLDER = (WITHOUT_CONSTRAINTS, 2)
 
 COMPLETE = "complete"
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 
 from store.errors import Conflict, InvalidArgument, ServerFailed
 from store.local.disk import disk_errors
 from store.local.home import Home
+from store.local.replacement import DATABASE, beside, closed, exists, local_home, swap
 from store.local.server import admin, down, status, up
 from store.settings import Settings
-
-_DATABASE: Final = "neo4j"
-# What a database is on disk: its store, and the log of its transactions.
-_PARTS: Final = ("databases", "transactions")
 
 
 def backup(
@@ -57,10 +52,10 @@ def backup(
     18432
     """
     console = console or Console(stderr=True)
-    home = _local(settings)
+    home = local_home(settings, "back it up: its own tools can")
     if file.exists() and not replace:
         raise Conflict(f"{str(file)!r} is there already: choose another name, or replace it.")
-    if not _folder(home, _PARTS[0]).exists():
+    if not exists(home):
         raise InvalidArgument(f"There is no store in {home.folder} to back up.")
     with (
         _stopped(settings, console),
@@ -69,10 +64,10 @@ def backup(
     ):
         console.print("The store is being written to the file ...")
         admin(
-            settings, "database", "dump", _DATABASE, f"--to-path={os.path.abspath(folder)}",
+            settings, "database", "dump", DATABASE, f"--to-path={os.path.abspath(folder)}",
             console=console,
         )  # fmt: skip
-        written = Path(folder) / f"{_DATABASE}.dump"
+        written = Path(folder) / f"{DATABASE}.dump"
         size = written.stat().st_size
         written.replace(file)
     return size
@@ -107,66 +102,33 @@ def restore(
     >>> restore(Settings(), Path("weightome.dump"), replace=True)       # doctest: +SKIP
     """
     console = console or Console(stderr=True)
-    home = _local(settings)
+    home = local_home(settings, "restore it: its own tools can")
     if not file.is_file():
         raise InvalidArgument(f"There is no file {str(file)!r}.")
-    if _folder(home, _PARTS[0]).exists() and not replace:
+    if exists(home) and not replace:
         raise Conflict(
             f"There is a store in {home.folder} already: restoring replaces all its networks, "
             "which wants --replace."
         )
-    home.create()
-    with (
-        disk_errors(home.folder),
-        tempfile.TemporaryDirectory(dir=home.folder, prefix=".restoring-") as folder,
-    ):
-        beside = settings.model_copy(
-            update={"home": Path(folder) / "home", "cache": settings.cache_folder}
-        )
-        source = Path(folder) / "from"
+    with beside(settings) as made:
+        source = Home.of(made).folder.parent / "from"
         source.mkdir()
-        (source / f"{_DATABASE}.dump").symlink_to(file.resolve())
+        (source / f"{DATABASE}.dump").symlink_to(file.resolve())
         console.print("The file is being loaded ...")
         try:
             admin(
-                beside, "database", "load", _DATABASE, f"--from-path={os.path.abspath(source)}",
+                made, "database", "load", DATABASE, f"--from-path={os.path.abspath(source)}",
                 "--overwrite-destination=true", console=console,
             )  # fmt: skip
         except ServerFailed as error:
             raise ServerFailed(f"{str(file)!r} cannot be restored: {error}") from error
-        with _stopped(settings, console):
-            _swap(home, Home.of(beside), Path(folder) / "before")
-
-
-def _swap(home: Home, loaded: Home, before: Path) -> None:
-    """Puts the loaded database into the place of the one that is there."""
-    moved: list[tuple[Path, Path]] = []
-    try:
-        for part in _PARTS:
-            old, new = _folder(home, part), _folder(loaded, part)
-            for source, target in ((old, before / part), (new, old)):
-                if source.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    source.rename(target)
-                    moved.append((source, target))
-    except BaseException:
-        for source, target in reversed(moved):
-            target.rename(source)
-        raise
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _folder(home: Home, part: str) -> Path:
-    return home.data / part / _DATABASE
-
-
-def _local(settings: Settings) -> Home:
-    if settings.uri is not None:
-        raise InvalidArgument(
-            "WEIGHTOME_URI names a server that is not Weightome's own: back it up and restore it "
-            "with its own tools."
-        )
-    return Home.of(settings)
+        ran = status(settings).state != "stopped"
+        try:
+            with closed(settings, console):
+                swap(home, Home.of(made))
+        finally:
+            if ran:
+                up(settings, console=console)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from store.local import backup
 from store.local.home import Home
+from store.local.replacement import swap
 
 
 def _home(folder: Path, content: str | None) -> Home:
@@ -27,9 +27,9 @@ def _content(home: Home) -> list[str | None]:
 @pytest.mark.parametrize("content", ["old", None])
 def test_it_takes_the_place(tmp_path: Path, content: str | None) -> None:
     home, loaded = _home(tmp_path / "home", content), _home(tmp_path / "loaded", "new")
-    backup._swap(home, loaded, tmp_path / "before")
+    swap(home, loaded)
     assert _content(home) == ["new", "new"]
-    assert not (tmp_path / "before").exists()
+    assert not (loaded.folder / "before").exists()
 
 
 @pytest.mark.parametrize("step", range(4))
@@ -47,6 +47,6 @@ def test_a_failure_at_any_step_changes_nothing(
 
     monkeypatch.setattr(Path, "rename", fails)
     with pytest.raises(OSError, match="No space left"):
-        backup._swap(home, loaded, tmp_path / "before")
+        swap(home, loaded)
     assert _content(home) == ["old", "old"]
     assert _content(loaded) == ["new", "new"]
