@@ -144,7 +144,9 @@ def build(
                 claim = Claim(each.identity, each.first, writer)
                 try:
                     describe_layers(database, each.network, claim)
-                    verify(database, each.network, each.identity, each.first, of_links)
+                    verify(
+                        database, each.network, each.identity, each.first, of_links, workers=workers
+                    )
                     complete(database, claim, named.name, named.run, named.step, properties, None)
                 except StoreUnreachable:
                     raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -13,27 +15,25 @@ from store.errors import VerificationFailed
 from store.query import Query
 
 SECONDS = 3_600.0
+# Read back by one query.
+LINKS_AT_ONCE = 250_000
 # The order of summation differs between here and the server; float64 sums agree far closer.
 TOLERANCE = 1e-9
 
 
-def _stored(kind: str) -> Query:
-    return Query(
-        f"stored_{kind.lower()}s",
-        f"Count and sums of the {kind} relationships into a layer, as stored.",
-        f"""
+STORED_LINKS = Query(
+    "stored_links",
+    "Counts and sums of the links into a range of neurons, learned and fixed, as stored.",
+    f"""
 MATCH (target:Neuron) WHERE $first <= target.id < $end
-MATCH (target)<-[link:{kind}]-(source:Neuron)
-RETURN count(link) AS links, sum(link.param) AS params, sum(link.position) AS positions,
-       sum(link.weight) AS weights,
+MATCH (target)<-[link:LINK|WIRE]-(source:Neuron)
+RETURN type(link) = 'LINK' AS learned, count(link) AS links, sum(link.param) AS params,
+       sum(link.position) AS positions, sum(link.weight) AS weights,
        sum(link.weight * (1 + (source.id - $origin) % {SOURCE_FACTORS})
            * (1 + (target.id - $origin) % {TARGET_FACTORS})) AS placed
 """,
-        ("links", "params", "positions", "weights", "placed"),
-    )
-
-
-STORED_LINKS, STORED_WIRES = _stored("LINK"), _stored("WIRE")
+    ("learned", "links", "params", "positions", "weights", "placed"),
+)
 
 STORED_NEURONS = Query(
     "stored_neurons",
@@ -72,6 +72,8 @@ def verify(
     identity: int,
     first: int,
     sums: Mapping[tuple[int, bool], LinkSums],
+    *,
+    workers: int = 2,
 ) -> None:
     """Compares the store with what was sent.
 
@@ -83,6 +85,8 @@ def verify(
         Id of its first neuron.
     sums
         By target layer and whether learned.
+    workers
+        Concurrent queries.
 
     Raises
     ------
@@ -105,10 +109,7 @@ def verify(
         }
         for scalar, sent in layer.scalars.items():
             _verify_scalars(database, layer, scalar, sent, bounds)
-        for learned in (True, False):
-            _verify_links(
-                database, layer, learned, sums.get((index, learned), LinkSums()), first, bounds
-            )
+    _verify_links(database, network, first, sums, workers)
     for index in network.kept:
         parameter = network.parameters[index]
         (row,) = database.read(STORED_TENSOR, id=identity, index=index, seconds=SECONDS).rows
@@ -130,23 +131,55 @@ def _verify_scalars(
 
 def _verify_links(
     database: Database,
-    layer: Layer,
-    learned: bool,
-    sent: LinkSums,
+    network: Network,
     origin: int,
-    bounds: Mapping[str, int],
+    sums: Mapping[tuple[int, bool], LinkSums],
+    workers: int,
 ) -> None:
-    query = STORED_LINKS if learned else STORED_WIRES
-    links, params, positions, weights, placed = database.read(
-        query, origin=origin, seconds=SECONDS, **bounds
-    ).rows[0]
-    if (links, params, positions) != (sent.links, sent.params, sent.positions):
-        raise VerificationFailed(
-            f"{sent.links} {'' if learned else 'fixed '}links into layer {layer.name!r} were "
-            f"written, but {links} are in the store or they stand for other parameters."
-        )
-    _agree(layer.name, "weights", sent.weights, weights, sent.magnitude)
-    _agree(layer.name, "placed weights", sent.placed, placed, sent.magnitude)
+    def read(part: tuple[int, range]) -> list[list[Any]]:
+        _, neurons = part
+        return database.read(
+            STORED_LINKS,
+            first=origin + neurons.start,
+            end=origin + neurons.stop,
+            origin=origin,
+            seconds=SECONDS,
+        ).rows
+
+    parts = list(_parts(network, sums))
+    stored: dict[tuple[int, bool], LinkSums] = {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="weightome-verification") as pool:
+        for (index, _), rows in zip(parts, pool.map(read, parts), strict=True):
+            for learned, *of_part in rows:
+                stored.setdefault((index, learned), LinkSums()).add(LinkSums(*of_part))
+    for index, layer in enumerate(network.layers):
+        for learned in (True, False):
+            sent = sums.get((index, learned), LinkSums())
+            found = stored.get((index, learned), LinkSums())
+            if (found.links, found.params, found.positions) != (
+                sent.links,
+                sent.params,
+                sent.positions,
+            ):
+                raise VerificationFailed(
+                    f"{sent.links} {'' if learned else 'fixed '}links into layer {layer.name!r} "
+                    f"were written, but {found.links} are in the store or they stand for other "
+                    "parameters."
+                )
+            _agree(layer.name, "weights", sent.weights, found.weights, sent.magnitude)
+            _agree(layer.name, "placed weights", sent.placed, found.placed, sent.magnitude)
+
+
+def _parts(
+    network: Network, sums: Mapping[tuple[int, bool], LinkSums]
+) -> Iterator[tuple[int, range]]:
+    """Layers in ranges of neurons with about as many links into each, numbered in the network."""
+    for index, (layer, first) in enumerate(zip(network.layers, network.firsts, strict=True)):
+        links = sum(sums.get((index, learned), LinkSums()).links for learned in (True, False))
+        ranges = max(1, min(layer.size, links // LINKS_AT_ONCE))
+        size = -(-layer.size // ranges) if layer.size else 1
+        for start in range(0, layer.size, size):
+            yield index, range(first + start, first + min(start + size, layer.size))
 
 
 def _agree(layer: str, what: str, sent: float, stored: float, magnitude: float) -> None:

@@ -160,6 +160,7 @@ def begun(
     schema.prepare(database)
     before = claims.begun(database, name) if resume else None
     kept = None if before is None else before.network
+    threads = workers
     clean_up(database, but=kept)
     replaces = claims.replaced(database, name, replace, kept)
     if before is not None:
@@ -175,7 +176,8 @@ def begun(
             with lease.renewed(database, claim.network, writer):
                 write_layers(database, network, claim)
                 yield Work(plan, claim)
-                verify(database, network, claim.network, claim.first, plan.sums(network))
+                sums = plan.sums(network)
+                verify(database, network, claim.network, claim.first, sums, workers=threads)
             complete(database, claim, name, run, step, properties, replaces)
         except (StoreUnreachable, KeyboardInterrupt) as error:
             error.add_note(STAYS)
