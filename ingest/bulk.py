@@ -38,6 +38,10 @@ from store.settings import Settings
 # Only a lost machine lets it run out: whether a writer of this one has ended can be seen.
 _LEASE = timedelta(days=1)
 
+IMPORT = ("--id-type=actual", "--path-pattern-style=none")
+
+FILES = "files"
+
 HELD = Query(
     "held_nodes",
     "How many nodes a store holds beside its own one.",
@@ -120,18 +124,18 @@ def build(
     with lease.held() as writer:
         placed = _placed(networks, writer)
         with beside(settings) as made:
-            folder = Home.of(made).folder.parent / "files"
-            folder.mkdir()
+            folder = Home.of(made).folder / FILES
+            folder.mkdir(parents=True)
             files = ImportFiles(folder, workers, progress or (lambda links: None))
             console.print("The networks are being written to files ...")
             sums = files.write(_store(placed), placed)
             with closed(settings, console):
                 console.print("Neo4j is stopped, and its import tool reads the files ...")
-                listed = folder / "arguments"
-                listed.write_text("\n".join(f'"{each}"' for each in files.arguments), "utf-8")
+                # The tool runs in its home, so no name of a folder of the user's is among them.
+                (folder / "arguments").write_text("\n".join(files.arguments), "ascii")
                 admin(
-                    made, "database", "import", "full", DATABASE, "--id-type=actual",
-                    "--path-pattern-style=none", f"@{listed}", console=console,
+                    made, "database", "import", "full", DATABASE, *IMPORT, f"@{FILES}/arguments",
+                    console=console,
                 )  # fmt: skip
                 swap(home, Home.of(made))
         up(settings, console=console)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -24,13 +25,11 @@ class View(Enum):
     UNROLLED = "unrolled"
 
 
-FileArgument = Annotated[
-    Path,
-    typer.Argument(
-        help=".onnx, .pt, .pth, .pt2, .safetensors, Keras .h5 or .keras file, or a folder with a "
-        "Hugging Face config.json."
-    ),
-]
+FILE_HELP = (
+    ".onnx, .pt, .pth, .pt2, .safetensors, Keras .h5 or .keras file, or a folder with a "
+    "Hugging Face config.json."
+)
+FileArgument = Annotated[Path, typer.Argument(help=FILE_HELP)]
 ViewOption = Annotated[
     View,
     typer.Option(
@@ -59,10 +58,16 @@ OpaqueOption = Annotated[
 
 
 def ingest_command(
-    file: FileArgument,
-    name: Annotated[str, typer.Option(help="What the network shall be called.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help=FILE_HELP)],
+    name: Annotated[
+        list[str],
+        typer.Option(help="What the network shall be called; once for each FILE, in their order."),
+    ],
     run: Annotated[str | None, typer.Option(help="Run that this is a snapshot of.")] = None,
-    step: Annotated[int | None, typer.Option(help="Training step of the snapshot.")] = None,
+    step: Annotated[
+        list[int] | None,
+        typer.Option(help="Training step of the snapshot; once for each FILE."),
+    ] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="NAME=NUMBER to keep with it; repeatable.")
     ] = None,
@@ -80,27 +85,53 @@ def ingest_command(
         bool,
         typer.Option("--resume", help="Go on where an interrupted ingest of the model stopped."),
     ] = False,
+    bulk: Annotated[
+        bool,
+        typer.Option(
+            "--bulk",
+            help="Through Neo4j's import tool: for millions of links, into a local store without "
+            "networks; Neo4j is stopped meanwhile.",
+        ),
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Write every neuron and every weighted link of a model into the store."""
+    """Write every neuron and every weighted link of models into the store."""
     metrics = dict(_metric(assignment) for assignment in metric or [])
-    with connect(settings.load()) as database:
-        report = ingest.ingest(
-            file,
-            name=name,
-            run=run,
-            step=step,
-            metrics=metrics,
-            replace=replace,
-            view=view.value,
-            input_shape=_shape(input_shape),
-            factory=factory,
-            allow_opaque=allow_opaque,
-            yes=yes,
-            resume=resume,
-            database=database,
-            progress=True,
-        )
+    steps = _for_each(step, len(files), "--step") if step else None
+    of_files: Sequence[int | None] = [None] * len(files) if steps is None else steps
+    models: dict[str, Path] = dict(zip(_for_each(name, len(files), "--name"), files, strict=True))
+    if len(models) < len(files):
+        raise InvalidArgument("Networks need names that differ.")
+    if metrics and len(files) > 1:
+        raise InvalidArgument("--metric is of one network: ingest one FILE at a time with it.")
+    reading: dict[str, Any] = {
+        "view": view.value,
+        "input_shape": _shape(input_shape),
+        "factory": factory,
+        "allow_opaque": allow_opaque,
+        "yes": yes,
+    }
+    if bulk:
+        if replace or resume or metrics:
+            raise InvalidArgument("--bulk goes with neither --replace nor --resume nor --metric.")
+        reports = ingest.build(models, run=run, steps=steps, progress=True, **reading)
+    else:
+        with connect(settings.load()) as database:
+            reports = [
+                ingest.ingest(
+                    file,
+                    name=called,
+                    run=run,
+                    step=at,
+                    metrics=metrics,
+                    replace=replace,
+                    resume=resume,
+                    database=database,
+                    progress=True,
+                    **reading,
+                )
+                for (called, file), at in zip(models.items(), of_files, strict=True)
+            ]
     print_table(
         Table(
             ("network", "layers", "neurons", "links", "wires", "opaque", "seconds"),
@@ -114,10 +145,20 @@ def ingest_command(
                     list(report.opaque),
                     round(report.seconds, 3),
                 ]
+                for report in reports
             ],
         ),
         form,
     )
+
+
+Given = TypeVar("Given")
+
+
+def _for_each(given: list[Given], files: int, option: str) -> list[Given]:
+    if len(given) != files:
+        raise InvalidArgument(f"{option} wants one value for each FILE, not {len(given)}.")
+    return given
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

@@ -34,7 +34,7 @@ class Placed:
     Parameters
     ----------
     identity
-        ``Network.id``.
+        ``Network.id``: its place among the networks.
     first
         Id of its first neuron.
     hidden
@@ -48,7 +48,7 @@ class Placed:
 
 
 class ImportFiles:
-    """CSV files in a folder, and the tool's arguments that name them.
+    """CSV files in a folder, and the tool's arguments that name them from beside the folder.
 
     Parameters
     ----------
@@ -82,16 +82,20 @@ class ImportFiles:
             learned.
         """
         self._write_nodes("Store", [store])
-        self._write_nodes("Network", [each.hidden for each in placed])
+        network_nodes = self._write_nodes("Network", [each.hidden for each in placed])
         layers = [
             {"network": each.identity, "index": index, "first": each.first + first, "size": size}
             for each in placed
             for index, (first, size) in enumerate(_extents(each.network))
         ]
-        layer_nodes = iter(self._write_nodes("Layer", layers))
+        layer_nodes = self._write_nodes("Layer", layers)
+        of_layers = [network_nodes[layer["network"]] for layer in layers]
+        have = self._file("has-layer", {"network": of_layers, "layer": layer_nodes})
+        self._add("relationships", "HAS_LAYER", [":START_ID", ":END_ID"], [have])
         first_neuron = self._nodes
+        coming = iter(layer_nodes)
         belongs = [
-            self._write_neurons(each, index, next(layer_nodes))
+            self._write_neurons(each, index, next(coming))
             for each in placed
             for index in range(len(each.network.layers))
         ]
@@ -164,7 +168,7 @@ class ImportFiles:
     def _add(self, what: str, label: str, header: Sequence[str], files: Sequence[Path]) -> None:
         head = self._folder / f"header-{len(self.arguments)}.csv"
         head.write_text(",".join(header) + "\n", "ascii")
-        named = ",".join(str(file) for file in (head, *files))
+        named = ",".join(f"{file.parent.name}/{file.name}" for file in (head, *files))
         self.arguments.append(f"--{what}={label}={named}")
 
 

@@ -78,7 +78,7 @@ CALL (network) {{
     UNWIND $layers AS properties
     MERGE (layer:Layer {{network: $network, index: properties.index}})
     SET layer = properties
-    CREATE (network)-[:HAS_LAYER]->(layer)
+    MERGE (network)-[:HAS_LAYER]->(layer)
 }}
 CALL (network) {{
     UNWIND $parameters AS properties

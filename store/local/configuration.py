@@ -155,6 +155,8 @@ def configuration_text(*, port: int, memory: Memory) -> str:
         "db.tx_log.rotation.size": "64m",
         "db.tx_log.rotation.retention_policy": "keep_none",
         "db.checkpoint.interval.time": "1m",
+        # Store files would grow by hundreds of megabytes ahead of what is in them.
+        "db.store.files.preallocate": "false",
         "db.logs.query.enabled": "OFF",
         # Twice five seconds of listening to nobody, after the databases were closed.
         "internal.dbms.bolt.netty_server_shutdown_quiet_period_duration": "0s",
