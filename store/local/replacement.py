@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from store.errors import InvalidArgument
@@ -21,6 +22,8 @@ from store.settings import Settings
 DATABASE: Final = "neo4j"
 # What a database is on disk: its store, and the log of its transactions.
 _PARTS: Final = ("databases", "transactions")
+_PREFIX: Final = ".beside-"
+_LOCK: Final = ".lock"
 
 
 def local_home(settings: Settings, doing: str) -> Home:
@@ -70,7 +73,8 @@ def closed(settings: Settings, console: Console) -> Iterator[None]:
 def beside(settings: Settings) -> Iterator[Settings]:
     """Settings of a home for a database that is to take the place of the local store's.
 
-    It lies on the same disk, and what is left of it at the end of the block goes.
+    It lies on the same disk. What is left of it at the end of the block goes, and so does what
+    processes left that were killed in theirs.
 
     Raises
     ------
@@ -81,11 +85,23 @@ def beside(settings: Settings) -> Iterator[Settings]:
     home.create()
     with (
         disk_errors(home.folder),
-        tempfile.TemporaryDirectory(dir=home.folder, prefix=".beside-") as folder,
+        tempfile.TemporaryDirectory(dir=home.folder, prefix=_PREFIX) as folder,
+        FileLock(f"{folder}{_LOCK}"),
     ):
+        for other in home.folder.glob(f"{_PREFIX}*{_LOCK}"):
+            _remove_abandoned(other)
         yield settings.model_copy(
             update={"home": Path(folder) / "home", "cache": settings.cache_folder}
         )
+
+
+def _remove_abandoned(lock: Path) -> None:
+    try:
+        with FileLock(lock, blocking=False):
+            shutil.rmtree(str(lock).removesuffix(_LOCK), ignore_errors=True)
+            lock.unlink()
+    except Timeout:
+        pass  # its process is at work
 
 
 def swap(home: Home, made: Home) -> None:

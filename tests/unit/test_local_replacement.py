@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from store.local.home import Home
-from store.local.replacement import swap
+from store.local.replacement import beside, swap
+from store.settings import Settings
 
 
 def _home(folder: Path, content: str | None) -> Home:
@@ -50,3 +51,17 @@ def test_a_failure_at_any_step_changes_nothing(
         swap(home, loaded)
     assert _content(home) == ["old", "old"]
     assert _content(loaded) == ["new", "new"]
+
+
+def test_what_killed_processes_left_goes(tmp_path: Path) -> None:
+    settings = Settings(uri=None, home=tmp_path)
+    left = tmp_path / ".beside-killed"
+    (left / "home").mkdir(parents=True)
+    (tmp_path / ".beside-killed.lock").touch()
+    with beside(settings) as made:
+        assert not left.exists()
+        made.home.mkdir()
+        with beside(settings) as other:
+            assert made.home.exists(), "its process is at work"
+            assert other.home != made.home
+    assert not list(tmp_path.glob(".beside-*/*"))
