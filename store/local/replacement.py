@@ -23,7 +23,7 @@ DATABASE: Final = "neo4j"
 # What a database is on disk: its store, and the log of its transactions.
 _PARTS: Final = ("databases", "transactions")
 _PREFIX: Final = ".beside-"
-_LOCK: Final = ".lock"
+_LOCK: Final = "lock"
 
 
 def local_home(settings: Settings, doing: str) -> Home:
@@ -86,9 +86,9 @@ def beside(settings: Settings) -> Iterator[Settings]:
     with (
         disk_errors(home.folder),
         tempfile.TemporaryDirectory(dir=home.folder, prefix=_PREFIX) as folder,
-        FileLock(f"{folder}{_LOCK}"),
+        FileLock(f"{folder}/{_LOCK}"),
     ):
-        for other in home.folder.glob(f"{_PREFIX}*{_LOCK}"):
+        for other in home.folder.glob(f"{_PREFIX}*/{_LOCK}"):
             _remove_abandoned(other)
         yield settings.model_copy(
             update={"home": Path(folder) / "home", "cache": settings.cache_folder}
@@ -98,8 +98,7 @@ def beside(settings: Settings) -> Iterator[Settings]:
 def _remove_abandoned(lock: Path) -> None:
     try:
         with FileLock(lock, blocking=False):
-            shutil.rmtree(str(lock).removesuffix(_LOCK), ignore_errors=True)
-            lock.unlink()
+            shutil.rmtree(lock.parent, ignore_errors=True)
     except Timeout:
         pass  # its process is at work
 
