@@ -12,7 +12,7 @@ from store.errors import InputError
 LINK_BYTES = 85
 # A node, its properties, its HAS_NEURON relationship and its place in the index.
 NEURON_BYTES = 200
-# bench/ingest.py on two cores; a slow disk or a busy machine takes longer.
+# bench/ingest_rates.py on two cores; a slow disk or a busy machine takes longer.
 LINKS_PER_SECOND = 140_000
 # Links that each name their own ends.
 SPARSE_LINKS_PER_SECOND = 60_000

@@ -119,7 +119,7 @@ WRITE_RECTANGLE = Query(
     "write_rectangle",
     "Creates a rectangle of learned links, every source with every target.",
     # Targets are looked up once and weights come as one flat list: twice as fast as one map per
-    # link (bench/ingest.py).
+    # link (bench/ingest_rates.py).
     f"""
 {MARK}
 WITH 1 AS one

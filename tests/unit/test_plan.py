@@ -233,3 +233,20 @@ def test_a_model_file(tmp_path: Path) -> None:
             "checksum": plan.blocks[0].checksum,
         }
     ]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from typer.testing import CliRunner
+
+    from ingest.commands import mount
+    from store.commandline import application
+
+    save_file({"weight": torch.ones(4, 6)}, tmp_path / "m.safetensors")
+    app = application("")
+    mount(app)
+    arguments = ["plan", str(tmp_path / "m.safetensors"), "--output", str(tmp_path / "plan")]
+    done = CliRunner().invoke(app, [*arguments, "--format", "json"])
+    assert json.loads(done.stdout)["rows"] == ingest.plan(tmp_path / "m.safetensors").table().rows
+    assert Plan.load(tmp_path / "plan") == ingest.plan(tmp_path / "m.safetensors")

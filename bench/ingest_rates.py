@@ -34,11 +34,13 @@ import ingest
 from ingest import bulk, writer
 from ingest.content import contents
 from ingest.network import Network
+from store import schema
 from store.commandline import Format, print_table
 from store.connection import connect
 from store.errors import WeightomeError
+from store.local.home import Home
 from store.local.server import down, up
-from store.query import Query, Table
+from store.query import Table
 from store.settings import Settings, load
 
 LINKS_PER_TRANSACTION = 10_000
@@ -57,10 +59,6 @@ UNWIND $links AS link
 MATCH (source:{label} {{id: link.source}}), (target:{label} {{id: link.target}})
 CREATE (source)-[:USUAL {{weight: link.weight}}]->(target)
 """
-
-CHECKPOINT = Query(
-    "checkpoint", "Writes all to disk.", "CALL db.checkpoint() YIELD success", ("success",)
-)
 
 Link = tuple[int, int, float]
 
@@ -152,12 +150,14 @@ WAYS: dict[str, Callable[[Network, str, Settings], None]] = {
 def child(way: str, what: str, folder: Path, home: Path) -> None:
     """Writes one network in one way; prints seconds, memory beyond what it had, and disk."""
     settings = settings_of(home)
-    server = up(settings)
+    up(settings)
+    warm = 0
     if way != "ingest --bulk":
         # The server compiles what it runs often; the import tool wants an empty store.
         WAYS[way](network_of(f"dense:{WARM_SIZE}", folder), "Warm", settings)
+        warm = WARM_SIZE**2
     network = network_of(what, folder)
-    empty, before = on_disk(server.data, settings), psutil.Process().memory_info().rss
+    before = psutil.Process().memory_info().rss
     started = time.perf_counter()
     WAYS[way](network, "Measured", settings)
     seconds = time.perf_counter() - started
@@ -166,7 +166,7 @@ def child(way: str, what: str, folder: Path, home: Path) -> None:
         "links": network.link_count + network.wire_count,
         "seconds": seconds,
         "peak": max(peak - before, 0),
-        "disk": on_disk(server.data, settings) - empty,
+        "stored": network.link_count + network.wire_count + warm,
     }
     print(json.dumps(found))
 
@@ -175,29 +175,37 @@ def settings_of(home: Path) -> Settings:
     return Settings(uri=None, home=home, cache=load().cache_folder, port=0)
 
 
-def on_disk(data: Path, settings: Settings) -> int:
-    """Bytes of the database's files, all of which the server has written by then."""
-    with connect(settings) as database:
-        database.write(CHECKPOINT)
-    files = (data / "databases" / "neo4j").rglob("*")
+def on_disk(settings: Settings) -> int:
+    """Bytes of the database's files; its server has stopped and written all of them."""
+    files = (Home.of(settings).data / "databases" / "neo4j").rglob("*")
     return sum(file.stat().st_blocks * 512 for file in files if file.is_file())
+
+
+def empty_store() -> int:
+    """Bytes of a store without networks."""
+    with tempfile.TemporaryDirectory(prefix="weightome-bench-") as temporary:
+        settings = settings_of(Path(temporary) / "home")
+        with connect(settings) as database:
+            schema.prepare(database)
+        down(settings)
+        return on_disk(settings)
 
 
 def measured(way: str, what: str, folder: Path) -> dict[str, float]:
     """What a child process measures, on a server of its own."""
     with tempfile.TemporaryDirectory(prefix="weightome-bench-") as temporary:
-        home = Path(temporary) / "home"
+        settings = settings_of(Path(temporary) / "home")
         try:
             done = subprocess.run(
-                [sys.executable, __file__, "--child", way, what, str(folder), str(home)],
+                [sys.executable, __file__, "--child", way, what, str(folder), str(settings.home)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
             )
         finally:
-            down(settings_of(home))
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+            down(settings)
+        found: dict[str, float] = json.loads(done.stdout)
+        return {**found, "disk": on_disk(settings)}
 
 
 def chart(rows: list[dict[str, Any]], file: Path) -> None:
@@ -232,6 +240,7 @@ def main() -> None:
         child(way, what, Path(folder), Path(home))
         return
     rows: list[dict[str, Any]] = []
+    empty = empty_store()
     with tempfile.TemporaryDirectory(prefix="weightome-bench-") as folder:
         for what in options.networks:
             usual: float | None = None
@@ -242,7 +251,7 @@ def main() -> None:
                 row = [
                     what, way, found["links"], round(found["seconds"], 1), round(rate),
                     round(rate / usual, 2), round(found["peak"] / 1e6),
-                    round(found["disk"] / found["links"], 1),
+                    round((found["disk"] - empty) / found["stored"], 1),
                 ]  # fmt: skip
                 rows.append(dict(zip(COLUMNS, row, strict=True)))
                 print(*row, sep="\t", file=sys.stderr, flush=True)
@@ -261,4 +270,4 @@ if __name__ == "__main__":
     try:
         main()
     except WeightomeError as error:
-        sys.exit(f"ingest: {error}")
+        sys.exit(f"ingest_rates: {error}")
