@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from ingest.network import Network
 from store.errors import InputError
 
-# Measured on Neo4j 2026.08.1, 4 M dense links: 34 bytes of a relationship, 41 of its properties,
-# and their share of the neurons' chains.
-LINK_BYTES = 85
+# Measured on Neo4j 2026.08.1, 1.8 M dense links (bench/ingest_rates.py): 34 bytes of a
+# relationship, 41 of its properties, and their share of the neurons' chains.
+LINK_BYTES = 77
 # A node, its properties, its HAS_NEURON relationship and its place in the index.
 NEURON_BYTES = 200
 # bench/ingest_rates.py on two cores; a slow disk or a busy machine takes longer.
-LINKS_PER_SECOND = 140_000
+LINKS_PER_SECOND = 80_000
 # Links that each name their own ends.
-SPARSE_LINKS_PER_SECOND = 60_000
+SPARSE_LINKS_PER_SECOND = 30_000
 
 MOST_LINKS = 100_000_000
 """More links than this are written only when the user says yes."""
