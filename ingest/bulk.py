@@ -20,7 +20,7 @@ from rich.console import Console
 from ingest import lease
 from ingest.claim import Claim
 from ingest.completion import complete, properties_of
-from ingest.import_files import ImportFiles, Placed
+from ingest.import_files import ImportFiles, Placed, Sums
 from ingest.layer_writer import describe_layers
 from ingest.network import Network
 from ingest.removal import discard
@@ -31,7 +31,7 @@ from store.connection import connect
 from store.errors import Conflict, StoreUnreachable
 from store.local.home import Home
 from store.local.replacement import DATABASE, beside, closed, exists, local_home, swap
-from store.local.server import admin, up
+from store.local.server import admin, status, up
 from store.query import Query
 from store.settings import Settings
 
@@ -110,7 +110,7 @@ def build(
     """
     started = time.perf_counter()
     console = console or Console(stderr=True)
-    home = local_home(settings, "build its store: ingest without --bulk (bulk=True)")
+    home = local_home(settings, "build its store: ingest without --bulk (ingest.ingest)")
     about = [
         properties_of(each.network, each.name, each.run, each.step, each.metrics or {})
         for each in networks
@@ -123,10 +123,49 @@ def build(
         _refuse_networks(settings)
     with lease.held() as writer:
         placed = _placed(networks, writer)
+        sums = _import(settings, placed, workers, progress or (lambda links: None), console)
+        up(settings, console=console)
+        console.print("The networks are being verified ...")
+        with connect(settings) as database:
+            schema.prepare(database)
+            try:
+                for each, of_links in zip(placed, sums, strict=True):
+                    claim = Claim(each.identity, each.first, writer)
+                    describe_layers(database, each.network, claim)
+                    verify(
+                        database, each.network, each.identity, each.first, of_links, workers=workers
+                    )
+                for each, named, properties in zip(placed, networks, about, strict=True):
+                    claim = Claim(each.identity, each.first, writer)
+                    complete(database, claim, named.name, named.run, named.step, properties, None)
+            except (StoreUnreachable, KeyboardInterrupt) as error:
+                error.add_note(
+                    "What was built stays, hidden; the next ingest or delete removes it."
+                )
+                raise
+            except BaseException:
+                for each in placed:
+                    discard(database, each.identity, writer, writer)
+                raise
+    seconds = time.perf_counter() - started
+    return [Report.of(each.network, each.name, seconds) for each in networks]
+
+
+def _import(
+    settings: Settings,
+    placed: Sequence[Placed],
+    workers: int,
+    progress: Callable[[int], None],
+    console: Console,
+) -> list[Sums]:
+    """Makes a database of the networks that takes the place of the store's; what it must hold."""
+    home = Home.of(settings)
+    ran = status(settings).state != "stopped"
+    try:
         with beside(settings) as made:
             folder = Home.of(made).folder / FILES
             folder.mkdir(parents=True)
-            files = ImportFiles(folder, workers, progress or (lambda links: None))
+            files = ImportFiles(folder, workers, progress)
             console.print("The networks are being written to files ...")
             sums = files.write(_store(placed), placed)
             with closed(settings, console):
@@ -138,28 +177,11 @@ def build(
                     console=console,
                 )  # fmt: skip
                 swap(home, Home.of(made))
-        up(settings, console=console)
-        console.print("The networks are being verified ...")
-        with connect(settings) as database:
-            schema.prepare(database)
-            for each, of_links, named, properties in zip(
-                placed, sums, networks, about, strict=True
-            ):
-                claim = Claim(each.identity, each.first, writer)
-                try:
-                    describe_layers(database, each.network, claim)
-                    verify(
-                        database, each.network, each.identity, each.first, of_links, workers=workers
-                    )
-                    complete(database, claim, named.name, named.run, named.step, properties, None)
-                except StoreUnreachable:
-                    raise
-                except BaseException:
-                    for other in placed:
-                        discard(database, other.identity, writer, writer)
-                    raise
-    seconds = time.perf_counter() - started
-    return [Report.of(each.network, each.name, seconds) for each in networks]
+    except BaseException:
+        if ran:
+            up(settings, console=console)
+        raise
+    return sums
 
 
 def _refuse_networks(settings: Settings) -> None:
@@ -168,7 +190,7 @@ def _refuse_networks(settings: Settings) -> None:
     if held:
         raise Conflict(
             "The store holds networks already, and the import tool only makes new ones: ingest "
-            "without --bulk (bulk=True), or delete them first."
+            "without --bulk (ingest.ingest), or delete them first."
         )
 
 

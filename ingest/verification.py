@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
@@ -21,18 +20,34 @@ LINKS_AT_ONCE = 250_000
 TOLERANCE = 1e-9
 
 
-STORED_LINKS = Query(
-    "stored_links",
-    "Counts and sums of the links into a range of neurons, learned and fixed, as stored.",
-    f"""
+def _stored(kind: str) -> Query:
+    # Summed by target first, so that what tells the target is read once and not for every link.
+    return Query(
+        f"stored_{kind.lower()}s",
+        f"Count and sums of the {kind} relationships into a range of neurons, as stored.",
+        f"""
 MATCH (target:Neuron) WHERE $first <= target.id < $end
-MATCH (target)<-[link:LINK|WIRE]-(source:Neuron)
-RETURN type(link) = 'LINK' AS learned, count(link) AS links, sum(link.param) AS params,
-       sum(link.position) AS positions, sum(link.weight) AS weights,
-       sum(link.weight * (1 + (source.id - $origin) % {SOURCE_FACTORS})
-           * (1 + (target.id - $origin) % {TARGET_FACTORS})) AS placed
+MATCH (target)<-[link:{kind}]-(source)
+WITH target.id - $origin AS target, count(link) AS links, sum(link.param) AS params,
+     sum(link.position) AS positions, sum(link.weight) AS weights,
+     sum(link.weight * (1 + (source.id - $origin) % {SOURCE_FACTORS})) AS placed
+RETURN sum(links) AS links, sum(params) AS params, sum(positions) AS positions,
+       sum(weights) AS weights, sum(placed * (1 + target % {TARGET_FACTORS})) AS placed
 """,
-    ("learned", "links", "params", "positions", "weights", "placed"),
+        ("links", "params", "positions", "weights", "placed"),
+    )
+
+
+STORED_LINKS, STORED_WIRES = _stored("LINK"), _stored("WIRE")
+
+STORED_TOTALS = Query(
+    "stored_totals",
+    "How many links, learned and fixed, come into a range of neurons, as stored.",
+    """
+MATCH (target:Neuron) WHERE $first <= target.id < $end
+RETURN sum(COUNT { (target)<-[:LINK]-() }) AS links, sum(COUNT { (target)<-[:WIRE]-() }) AS wires
+""",
+    ("links", "wires"),
 )
 
 STORED_NEURONS = Query(
@@ -136,50 +151,49 @@ def _verify_links(
     sums: Mapping[tuple[int, bool], LinkSums],
     workers: int,
 ) -> None:
-    def read(part: tuple[int, range]) -> list[list[Any]]:
-        _, neurons = part
-        return database.read(
-            STORED_LINKS,
-            first=origin + neurons.start,
-            end=origin + neurons.stop,
-            origin=origin,
-            seconds=SECONDS,
-        ).rows
+    def read(part: tuple[tuple[int, bool], range]) -> LinkSums:
+        (_, learned), neurons = part
+        query = STORED_LINKS if learned else STORED_WIRES
+        first, end = origin + neurons.start, origin + neurons.stop
+        rows = database.read(query, first=first, end=end, origin=origin, seconds=SECONDS).rows
+        return LinkSums(*rows[0])
 
     parts = list(_parts(network, sums))
-    stored: dict[tuple[int, bool], LinkSums] = {}
+    stored = {key: LinkSums() for key in sums}
     with ThreadPoolExecutor(workers, thread_name_prefix="weightome-verification") as pool:
-        for (index, _), rows in zip(parts, pool.map(read, parts), strict=True):
-            for learned, *of_part in rows:
-                stored.setdefault((index, learned), LinkSums()).add(LinkSums(*of_part))
-    for index, layer in enumerate(network.layers):
-        for learned in (True, False):
-            sent = sums.get((index, learned), LinkSums())
-            found = stored.get((index, learned), LinkSums())
-            if (found.links, found.params, found.positions) != (
-                sent.links,
-                sent.params,
-                sent.positions,
-            ):
-                raise VerificationFailed(
-                    f"{sent.links} {'' if learned else 'fixed '}links into layer {layer.name!r} "
-                    f"were written, but {found.links} are in the store or they stand for other "
-                    "parameters."
-                )
-            _agree(layer.name, "weights", sent.weights, found.weights, sent.magnitude)
-            _agree(layer.name, "placed weights", sent.placed, found.placed, sent.magnitude)
+        for (key, _), of_part in zip(parts, pool.map(read, parts), strict=True):
+            stored[key].add(of_part)
+    for (index, learned), sent in sums.items():
+        found, name = stored[index, learned], network.layers[index].name
+        if (found.links, found.params, found.positions) != (
+            sent.links,
+            sent.params,
+            sent.positions,
+        ):
+            raise VerificationFailed(
+                f"{sent.links} {'' if learned else 'fixed '}links into layer {name!r} were "
+                f"written, but {found.links} are in the store or they stand for other parameters."
+            )
+        _agree(name, "weights", sent.weights, found.weights, sent.magnitude)
+        _agree(name, "placed weights", sent.placed, found.placed, sent.magnitude)
+    end = origin + network.neuron_count
+    totals = database.read(STORED_TOTALS, first=origin, end=end, seconds=SECONDS).rows[0]
+    if totals != [network.link_count, network.wire_count]:
+        raise VerificationFailed(
+            f"{network.link_count} links and {network.wire_count} fixed ones were written, but "
+            f"{totals[0]} and {totals[1]} are in the store."
+        )
 
 
 def _parts(
     network: Network, sums: Mapping[tuple[int, bool], LinkSums]
-) -> Iterator[tuple[int, range]]:
+) -> Iterator[tuple[tuple[int, bool], range]]:
     """Layers in ranges of neurons with about as many links into each, numbered in the network."""
-    for index, (layer, first) in enumerate(zip(network.layers, network.firsts, strict=True)):
-        links = sum(sums.get((index, learned), LinkSums()).links for learned in (True, False))
-        ranges = max(1, min(layer.size, links // LINKS_AT_ONCE))
-        size = -(-layer.size // ranges) if layer.size else 1
-        for start in range(0, layer.size, size):
-            yield index, range(first + start, first + min(start + size, layer.size))
+    for key, sent in sums.items():
+        first, size = network.firsts[key[0]], network.layers[key[0]].size
+        step = -(-size // max(1, min(size, sent.links // LINKS_AT_ONCE)))
+        for start in range(0, size, step):
+            yield key, range(first + start, first + min(start + step, size))
 
 
 def _agree(layer: str, what: str, sent: float, stored: float, magnitude: float) -> None:

@@ -159,9 +159,12 @@ def test_refusals(settings: Settings) -> None:
 def test_an_import_that_fails_changes_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with connect(settings):
+        pass
     monkeypatch.setattr(bulk, "IMPORT", ("--id-type=actual", "--no-such-option"))
     with pytest.raises(ServerFailed, match="database import failed"):
         build(settings, [Named(mixed(), "broken")])
+    assert status(settings).state == "running", "as before"
     with connect(settings) as database:
         assert catalogue.networks(database).rows == []
         assert counts(database)[1] == 0
