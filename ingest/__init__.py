@@ -181,10 +181,7 @@ def ingest(
     >>> ingest(model, name="tiny").links                                # doctest: +SKIP
     640
     """
-    network = _built(model, input_shape, view, allow_opaque, factory)
-    if not yes:
-        refuse_large(network)
-    check_finite(network)
+    network = _ready(model, input_shape, view, allow_opaque, factory, yes)
     chosen = load()
     total = network.link_count + network.wire_count
     opened = connect(chosen) if database is None else nullcontext(database)
@@ -262,10 +259,7 @@ def build(
     networks = []
     of_models: Sequence[int | None] = [None] * len(models) if steps is None else steps
     for (name, model), step in zip(models.items(), of_models, strict=True):
-        network = _built(model, input_shape, view, allow_opaque, factory)
-        if not yes:
-            refuse_large(network)
-        check_finite(network)
+        network = _ready(model, input_shape, view, allow_opaque, factory, yes)
         networks.append(bulk.Named(network, name, run, step))
     total = sum(each.network.link_count + each.network.wire_count for each in networks)
     with links_written(total, "files", shown=progress) as advance:
@@ -307,10 +301,27 @@ def plan(
     >>> len(plan("mnist.safetensors").blocks)                           # doctest: +SKIP
     17
     """
-    network = _built(model, input_shape, view, allow_opaque, factory)
-    check_finite(network)
+    network = read(
+        model, input_shape=input_shape, view=view, allow_opaque=allow_opaque, factory=factory
+    )
     chosen = load()
     return Plan.of(network, block_links=chosen.block_links, workers=chosen.workers)
+
+
+def _ready(
+    model: Model,
+    input_shape: tuple[int, ...] | None,
+    view: str,
+    allow_opaque: bool,
+    factory: str | None,
+    yes: bool,
+) -> Network:
+    """A network that may be written; a large one is refused before its weights are read."""
+    network = _built(model, input_shape, view, allow_opaque, factory)
+    if not yes:
+        refuse_large(network)
+    check_finite(network)
+    return network
 
 
 def _built(

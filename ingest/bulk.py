@@ -30,8 +30,8 @@ from store import schema
 from store.connection import connect
 from store.errors import Conflict, StoreUnreachable
 from store.local.home import Home
-from store.local.replacement import DATABASE, beside, closed, exists, local_home, swap
-from store.local.server import admin, status, up
+from store.local.replacement import DATABASE, beside, closed, exists, local_home, stopped, swap
+from store.local.server import admin, up
 from store.query import Query
 from store.settings import Settings
 
@@ -159,28 +159,25 @@ def _import(
     console: Console,
 ) -> list[Sums]:
     """Makes a database of the networks that takes the place of the store's; what it must hold."""
-    home = Home.of(settings)
-    ran = status(settings).state != "stopped"
-    try:
-        with beside(settings) as made:
-            folder = Home.of(made).folder / FILES
-            folder.mkdir(parents=True)
-            files = ImportFiles(folder, workers, progress)
-            console.print("The networks are being written to files ...")
-            sums = files.write(_store(placed), placed)
-            with closed(settings, console):
-                console.print("Neo4j is stopped, and its import tool reads the files ...")
-                # The tool runs in its home, so no name of a folder of the user's is among them.
-                (folder / "arguments").write_text("\n".join(files.arguments), "ascii")
-                admin(
-                    made, "database", "import", "full", DATABASE, *IMPORT, f"@{FILES}/arguments",
-                    console=console,
-                )  # fmt: skip
-                swap(home, Home.of(made))
-    except BaseException:
-        if ran:
-            up(settings, console=console)
-        raise
+    # Closed from here on: what another process wrote meanwhile would be replaced and lost.
+    with (
+        stopped(settings, console),
+        closed(settings, console),
+        beside(settings) as made,
+    ):
+        folder = Home.of(made).folder / FILES
+        folder.mkdir(parents=True)
+        files = ImportFiles(folder, workers, progress)
+        console.print("The networks are being written to files ...")
+        sums = files.write(_store(placed), placed)
+        console.print("The import tool reads the files ...")
+        # The tool runs in its home, so no name of a folder of the user's is among them.
+        (folder / "arguments").write_text("\n".join(files.arguments), "ascii")
+        admin(
+            made, "database", "import", "full", DATABASE, *IMPORT, f"@{FILES}/arguments",
+            console=console,
+        )  # fmt: skip
+        swap(Home.of(settings), Home.of(made))
     return sums
 
 

@@ -70,8 +70,6 @@ def begun(database: Database, name: str) -> Begun | None:
     -------
     >>> begun(database, "mnist")                                        # doctest: +SKIP
     """
-    if not schema.check(database):
-        return None
     for *fields, expired in database.read(statements.BEGUN, name=name).rows:
         found = Begun(*fields)
         if expired or lease.ended(found.writer):

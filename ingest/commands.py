@@ -104,13 +104,7 @@ def ingest_command(
         raise InvalidArgument("Networks need names that differ.")
     if metrics and len(files) > 1:
         raise InvalidArgument("--metric is of one network: ingest one FILE at a time with it.")
-    reading: dict[str, Any] = {
-        "view": view.value,
-        "input_shape": _shape(input_shape),
-        "factory": factory,
-        "allow_opaque": allow_opaque,
-        "yes": yes,
-    }
+    reading = _reading(view, input_shape, factory, allow_opaque) | {"yes": yes}
     if bulk:
         if replace or resume or metrics:
             raise InvalidArgument("--bulk goes with neither --replace nor --resume nor --metric.")
@@ -161,6 +155,18 @@ def _for_each(given: list[Given], files: int, option: str) -> list[Given]:
     return given
 
 
+def _reading(
+    view: View, input_shape: str | None, factory: str | None, allow_opaque: bool
+) -> dict[str, Any]:
+    """How a model shall be read, as keyword arguments."""
+    return {
+        "view": view.value,
+        "input_shape": _shape(input_shape),
+        "factory": factory,
+        "allow_opaque": allow_opaque,
+    }
+
+
 def _shape(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
@@ -191,13 +197,7 @@ def estimate_command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Tell what a model would take in the store, without a database."""
-    expected = ingest.measure(
-        file,
-        view=view.value,
-        input_shape=_shape(input_shape),
-        factory=factory,
-        allow_opaque=allow_opaque,
-    )
+    expected = ingest.measure(file, **_reading(view, input_shape, factory, allow_opaque))
     print_table(
         Table(
             ("layers", "neurons", "links", "wires", "parameters", "disk_bytes", "seconds"),
@@ -229,13 +229,7 @@ def plan_command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """List the blocks that a model's links are written in, without a database."""
-    plan = ingest.plan(
-        file,
-        view=view.value,
-        input_shape=_shape(input_shape),
-        factory=factory,
-        allow_opaque=allow_opaque,
-    )
+    plan = ingest.plan(file, **_reading(view, input_shape, factory, allow_opaque))
     if output is not None:
         plan.save(output)
     print_table(plan.table(), form)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ingest import statements
 from ingest.batches import pieces
 from ingest.network import DenseLinks, LinkBlock, Network, SparseLinks
+from ingest.once import Writable
 from ingest.sums import LinkSums
 from ingest.tiles import Tile, tiles
 from store.query import Query
@@ -21,13 +22,8 @@ from store.query import Query
 Statement: TypeAlias = tuple[Query, dict[str, Any]]
 
 
-class Content(Protocol):
+class Content(Writable, Protocol):
     """Links that can be written in one transaction, or in two by halves."""
-
-    @property
-    def count(self) -> int:
-        """Number of links."""
-        ...
 
     @property
     def sources(self) -> range:
@@ -37,10 +33,6 @@ class Content(Protocol):
     @property
     def targets(self) -> range:
         """A range that holds all target neurons, numbered through the network."""
-        ...
-
-    def halves(self) -> tuple[Content, Content]:
-        """The same links in two parts; only asked of more than one."""
         ...
 
     def checksum(self) -> str:
@@ -53,10 +45,6 @@ class Content(Protocol):
 
     def listed(self) -> LinkBlock:
         """The links, each with its own ends."""
-        ...
-
-    def statement(self, first: int) -> Statement:
-        """What creates the links, where the network's first neuron has that id."""
         ...
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as arrow
@@ -84,9 +84,14 @@ class ImportFiles:
         self._write_nodes("Store", [store])
         network_nodes = self._write_nodes("Network", [each.hidden for each in placed])
         layers = [
-            {"network": each.identity, "index": index, "first": each.first + first, "size": size}
+            {
+                "network": each.identity,
+                "index": index,
+                "first": each.first + each.network.firsts[index],
+                "size": layer.size,
+            }
             for each in placed
-            for index, (first, size) in enumerate(_extents(each.network))
+            for index, layer in enumerate(each.network.layers)
         ]
         layer_nodes = self._write_nodes("Layer", layers)
         of_layers = [network_nodes[layer["network"]] for layer in layers]
@@ -135,14 +140,15 @@ class ImportFiles:
         with ExitStack() as opened:
             pool = _Files(self._folder, self._workers, opened)
 
-            def work(task: _Task[Content]) -> _Task[LinkSums]:
+            def work(task: _Task) -> tuple[_Task, LinkSums]:
                 first = first_neuron + placed[task.number].first
-                pool.append(task.work, first, learned=task.key[1])
-                return _Task(task.number, task.key, task.work.sums())
+                pool.append(task.content, first, learned=task.key[1])
+                return task, task.content.sums()
 
-            def done(task: _Task[LinkSums]) -> None:
-                sums[task.number].setdefault(task.key, LinkSums()).add(task.work)
-                self._progress(task.work.links)
+            def done(result: tuple[_Task, LinkSums]) -> None:
+                task, of_content = result
+                sums[task.number].setdefault(task.key, LinkSums()).add(of_content)
+                self._progress(of_content.links)
 
             # Rows of a file share nothing: no two pieces are in each other's way.
             pieces = (Piece(task, range(0), range(0)) for task in _tasks(placed))
@@ -210,28 +216,20 @@ class _Files:
         return {kind: files for kind, files in held.items() if files}
 
 
-Work = TypeVar("Work")
-
-
 @dataclass(frozen=True)
-class _Task(Generic[Work]):
-    """Of which network, and of the links into which layer, and whether these are learned."""
+class _Task:
+    """Links of one of the networks, into which layer, and whether learned."""
 
     number: int
     key: tuple[int, bool]
-    work: Work
+    content: Content
 
 
-def _tasks(placed: Sequence[Placed]) -> Iterator[_Task[Content]]:
+def _tasks(placed: Sequence[Placed]) -> Iterator[_Task]:
     for number, each in enumerate(placed):
         for of, links in enumerate(each.network.links):
             for content in contents(each.network, of, LINKS_AT_ONCE, 1):
                 yield _Task(number, (links.target, links.learned), content)
-
-
-def _extents(network: Network) -> Iterator[tuple[int, int]]:
-    sizes = (layer.size for layer in network.layers)
-    return zip(network.firsts, sizes, strict=True)
 
 
 def _append(stream: IO[bytes], columns: Sequence[Any]) -> None:

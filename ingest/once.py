@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from ingest.room import Room, WrittenInHalves
+from ingest.room import Divisible, Room, WrittenInHalves
 from store.database import Database
 from store.errors import ConstraintViolated, VerificationFailed
 from store.query import Query
@@ -42,17 +42,8 @@ DIVIDE = Query(
 MARK = "CREATE (:Block {network: $network, key: $key, divided: false})"
 
 
-class Writable(Protocol):
-    """Links or neurons for one statement, or for two."""
-
-    @property
-    def count(self) -> int:
-        """Number of relationships that it creates."""
-        ...
-
-    def halves(self: Work) -> tuple[Work, Work]:
-        """The same in two parts; only asked of more than one."""
-        ...
+class Writable(Divisible, Protocol):
+    """Links or neurons for one statement, or for two; as many relationships as it counts."""
 
     def statement(self, first: int) -> tuple[Query, dict[str, Any]]:
         """What creates it, where the network's first neuron has that id."""

@@ -160,12 +160,11 @@ def begun(
     schema.prepare(database)
     before = claims.begun(database, name) if resume else None
     kept = None if before is None else before.network
-    threads = workers
     clean_up(database, but=kept)
-    replaces = claims.replaced(database, name, replace, kept)
-    if before is not None:
-        workers, block_links = before.workers, before.block_links
-    plan = Plan.of(network, workers=workers, block_links=block_links)
+    claims.replaced(database, name, replace, kept)
+    # What goes on is cut as it was begun.
+    cut = (workers, block_links) if before is None else (before.workers, before.block_links)
+    plan = Plan.of(network, workers=cut[0], block_links=cut[1])
     with lease.held() as writer:
         if before is None:
             claim = claims.take(database, network, plan, name, writer)
@@ -177,7 +176,7 @@ def begun(
                 write_layers(database, network, claim)
                 yield Work(plan, claim)
                 sums = plan.sums(network)
-                verify(database, network, claim.network, claim.first, sums, workers=threads)
+                verify(database, network, claim.network, claim.first, sums, workers=workers)
             complete(database, claim, name, run, step, properties, replaces)
         except (StoreUnreachable, KeyboardInterrupt) as error:
             error.add_note(STAYS)

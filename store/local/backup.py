@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +11,8 @@ from rich.console import Console
 from store.errors import Conflict, InvalidArgument, ServerFailed
 from store.local.disk import disk_errors
 from store.local.home import Home
-from store.local.replacement import DATABASE, beside, closed, exists, local_home, swap
-from store.local.server import admin, down, status, up
+from store.local.replacement import DATABASE, beside, closed, exists, local_home, stopped, swap
+from store.local.server import admin
 from store.settings import Settings
 
 
@@ -58,7 +56,7 @@ def backup(
     if not exists(home):
         raise InvalidArgument(f"There is no store in {home.folder} to back up.")
     with (
-        _stopped(settings, console),
+        stopped(settings, console),
         disk_errors(file.parent),
         tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder,
     ):
@@ -122,24 +120,5 @@ def restore(
             )  # fmt: skip
         except ServerFailed as error:
             raise ServerFailed(f"{str(file)!r} cannot be restored: {error}") from error
-        ran = status(settings).state != "stopped"
-        try:
-            with closed(settings, console):
-                swap(home, Home.of(made))
-        finally:
-            if ran:
-                up(settings, console=console)
-
-
-@contextmanager
-def _stopped(settings: Settings, console: Console) -> Iterator[None]:
-    """No server runs while the block does; if one ran before, one runs again after it."""
-    ran = status(settings).state != "stopped"
-    if ran:
-        console.print("Neo4j is stopped meanwhile ...")
-        down(settings, console=console)
-    try:
-        yield
-    finally:
-        if ran:
-            up(settings, console=console)
+        with stopped(settings, console), closed(settings, console):
+            swap(home, Home.of(made))

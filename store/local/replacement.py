@@ -16,7 +16,7 @@ from store.errors import InvalidArgument
 from store.local import process as java_process
 from store.local.disk import disk_errors
 from store.local.home import Home
-from store.local.server import down
+from store.local.server import down, status, up
 from store.settings import Settings
 
 DATABASE: Final = "neo4j"
@@ -50,6 +50,20 @@ def local_home(settings: Settings, doing: str) -> Home:
 def exists(home: Home) -> bool:
     """Whether the home has a store, be it an empty one."""
     return _folder(home, _PARTS[0]).exists()
+
+
+@contextmanager
+def stopped(settings: Settings, console: Console) -> Iterator[None]:
+    """No server runs while the block does; if one ran before, one runs again after it."""
+    ran = status(settings).state != "stopped"
+    if ran:
+        console.print("Neo4j is stopped meanwhile ...")
+        down(settings, console=console)
+    try:
+        yield
+    finally:
+        if ran:
+            up(settings, console=console)
 
 
 @contextmanager
