@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.network import LinkBlock
-from ingest.parallel import Piece, diagonally
+from ingest.parallel import diagonally
 
 # Links held in memory at a time, 40 bytes each, to be sorted by where they lie.
 MOST_HELD = 400_000
 
 
-def pieces(blocks: Iterator[LinkBlock], most: int, workers: int) -> Iterator[Piece[LinkBlock]]:
+def pieces(blocks: Iterator[LinkBlock], most: int, workers: int) -> Iterator[LinkBlock]:
     """The same links in pieces of at most `most`, many of which share no neuron.
 
     Parameters
@@ -28,18 +28,18 @@ def pieces(blocks: Iterator[LinkBlock], most: int, workers: int) -> Iterator[Pie
     -------
     >>> ends = np.arange(4)
     >>> block = LinkBlock(ends, ends + 4, ends.astype(float))
-    >>> [(piece.sources, piece.targets) for piece in pieces(iter([block]), 2, 2)]
+    >>> [piece.reach for piece in pieces(iter([block]), 2, 2)]
     [(range(0, 2), range(4, 6)), (range(2, 4), range(6, 8))]
     """
     most = max(most, 1)
     for held in _joined_to(blocks, min(most * workers**2, max(MOST_HELD, most))):
         if held.count <= most:
-            yield _piece(held)
+            yield held
         else:
             yield from _apart(held, most, workers)
 
 
-def _apart(links: LinkBlock, most: int, workers: int) -> Iterator[Piece[LinkBlock]]:
+def _apart(links: LinkBlock, most: int, workers: int) -> Iterator[LinkBlock]:
     """Pieces of one range of sources and one of targets, each range with as many links."""
     rows = _groups(links.sources, workers)
     columns = _groups(links.targets, workers)
@@ -50,7 +50,7 @@ def _apart(links: LinkBlock, most: int, workers: int) -> Iterator[Piece[LinkBloc
     for row, column in diagonally(workers, workers):
         start, end = ends[row * workers + column], ends[row * workers + column + 1]
         for first in range(start, end, most):
-            yield _piece(ordered.part(first, min(first + most, end)))
+            yield ordered.part(first, min(first + most, end))
 
 
 def _groups(neurons: NDArray[np.int64], number: int) -> NDArray[np.int64]:
@@ -58,14 +58,6 @@ def _groups(neurons: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     places = np.arange(1, number) * neurons.size // number
     bounds = np.partition(neurons, places)[places] if number > 1 else neurons[:0]
     return np.searchsorted(bounds, neurons, side="right")
-
-
-def _piece(links: LinkBlock) -> Piece[LinkBlock]:
-    return Piece(
-        links,
-        range(int(links.sources.min()), int(links.sources.max()) + 1),
-        range(int(links.targets.min()), int(links.targets.max()) + 1),
-    )
 
 
 def _joined_to(blocks: Iterator[LinkBlock], size: int) -> Iterator[LinkBlock]:

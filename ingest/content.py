@@ -143,11 +143,11 @@ class Listed:
 
     @property
     def sources(self) -> range:
-        return range(int(self.links.sources.min()), int(self.links.sources.max()) + 1)
+        return self.links.reach[0]
 
     @property
     def targets(self) -> range:
-        return range(int(self.links.targets.min()), int(self.links.targets.max()) + 1)
+        return self.links.reach[1]
 
     def halves(self) -> tuple[Listed, Listed]:
         first, second = self.links.halves()
@@ -196,9 +196,7 @@ def contents(network: Network, number: int, block_links: int, workers: int) -> I
     links = network.links[number]
     if isinstance(links, SparseLinks):
         learned = links.learned
-        return (
-            Listed(piece.work, learned) for piece in pieces(links.blocks(), block_links, workers)
-        )
+        return (Listed(piece, learned) for piece in pieces(links.blocks(), block_links, workers))
     source_first, target_first = network.firsts[links.source], network.firsts[links.target]
     return (
         Rectangle(links, tile, source_first, target_first)

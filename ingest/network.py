@@ -188,6 +188,11 @@ class LinkBlock:
         """Number of links."""
         return int(self.sources.size)
 
+    @property
+    def reach(self) -> tuple[range, range]:
+        """The least ranges that hold all sources and all targets; it has a link at least."""
+        return _reach(self.sources), _reach(self.targets)
+
     def at(self, places: slice | NDArray[np.int64]) -> LinkBlock:
         """Those at some places of it."""
         return LinkBlock(
@@ -206,6 +211,10 @@ class LinkBlock:
         """Its first half and the rest."""
         middle = -(-self.count // 2)
         return self.part(0, middle), self.part(middle, self.count)
+
+
+def _reach(neurons: NDArray[np.int64]) -> range:
+    return range(int(neurons.min()), int(neurons.max()) + 1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.batches import pieces
 from ingest.network import LinkBlock
-from ingest.parallel import AHEAD, Piece, diagonally, in_parallel
+from ingest.parallel import AHEAD, Piece, diagonally, in_parallel, meet
 
 Ends = tuple[range, range]
 
@@ -158,11 +158,11 @@ def test_every_link_with_its_own_ends_once(
         for s, t, w in zip(block.sources, block.targets, block.weights, strict=True)
     }
     found = set()
-    for each in pieces(iter(blocks), most, workers):
-        links = each.work
+    for links in pieces(iter(blocks), most, workers):
         assert 0 < links.count <= most
-        assert set(links.sources.tolist()) <= set(each.sources)
-        assert set(links.targets.tolist()) <= set(each.targets)
+        sources, targets = links.reach
+        assert {sources.start, sources.stop - 1} <= set(links.sources.tolist()) <= set(sources)
+        assert {targets.start, targets.stop - 1} <= set(links.targets.tolist()) <= set(targets)
         if learned:
             assert links.params is not None
             assert (links.params / 4 == links.weights).all()
@@ -185,8 +185,8 @@ def test_links_of_a_convolution_are_written_together(workers: int) -> None:
     near = abs(sources % 64 - targets % 64) < 10
     block = LinkBlock(sources[near], 256 + targets[near], np.ones(near.sum()))
     found = list(pieces(iter([block]), -(-block.count // workers**2), workers))
-    together: list[Piece[LinkBlock]] = []
+    together: list[LinkBlock] = []
     for each in found[: workers * AHEAD]:
-        if not any(each.meets(other) for other in together):
+        if not any(meet(each.reach, other.reach) for other in together):
             together.append(each)
     assert len(together) >= workers
