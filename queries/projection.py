@@ -37,7 +37,7 @@ _ABANDONED_SECONDS = 3_600
 
 @contextmanager
 def projection(database: Database, query: Query, **parameters: Any) -> Iterator[tuple[str, Table]]:
-    """Projects a graph and drops it at the end, also after an error or Ctrl-C.
+    """Projects a graph and drops it at the end, also after an error, Ctrl-C or a cancellation.
 
     Parameters
     ----------
@@ -59,4 +59,5 @@ def projection(database: Database, query: Query, **parameters: Any) -> Iterator[
     try:
         yield graph, database.read(query, graph=graph, **parameters)
     finally:
-        database.read(DROP, graph=graph)
+        # Also for whoever left: the graph would stay in the server's memory.
+        database.cancelled_by(None).read(DROP, graph=graph)

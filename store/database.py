@@ -23,6 +23,7 @@ from neo4j import exceptions as theirs
 from numpy.typing import NDArray
 
 from store import errors
+from store.cancelling import Cancelling
 from store.query import Query, Table
 
 _FETCH_SIZE = 2_000
@@ -63,6 +64,7 @@ class Connection(Protocol):
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         """Runs one statement in one transaction.
 
@@ -76,6 +78,8 @@ class Connection(Protocol):
             Time limit that the server keeps, or None for the server's own.
         row_cap
             Most rows to bring back, or None for all.
+        cancelling
+            What may end it before it is done, where the connection can.
         """
         ...
 
@@ -95,6 +99,8 @@ class Database:
         Time limit of a read, in seconds, where the call names none.
     row_cap
         Most rows of a read, where the call names none.
+    cancelling
+        What may end its reads.
 
     Example
     -------
@@ -105,11 +111,17 @@ class Database:
     """
 
     def __init__(
-        self, connection: Connection, *, read_seconds: float = 120.0, row_cap: int = 10_000
+        self,
+        connection: Connection,
+        *,
+        read_seconds: float = 120.0,
+        row_cap: int = 10_000,
+        cancelling: Cancelling | None = None,
     ) -> None:
         self._connection = connection
         self.read_seconds = read_seconds
         self.row_cap = row_cap
+        self._cancelling = cancelling
 
     def read(
         self,
@@ -149,6 +161,7 @@ class Database:
             write=False,
             seconds=self.read_seconds if seconds is None else seconds,
             row_cap=self.row_cap if row_cap is None else row_cap,
+            cancelling=self._cancelling,
         )
         took = (time.perf_counter() - started) * 1000
         return Table(
@@ -161,6 +174,16 @@ class Database:
             self._connection,
             read_seconds=self.read_seconds if seconds is None else seconds,
             row_cap=self.row_cap if row_cap is None else row_cap,
+            cancelling=self._cancelling,
+        )
+
+    def cancelled_by(self, cancelling: Cancelling | None) -> Database:
+        """The same database, whose reads something may end; None: nothing may."""
+        return Database(
+            self._connection,
+            read_seconds=self.read_seconds,
+            row_cap=self.row_cap,
+            cancelling=cancelling,
         )
 
     def columns(
@@ -184,6 +207,7 @@ class Database:
             write=False,
             seconds=self.read_seconds if seconds is None else seconds,
             row_cap=None,
+            cancelling=self._cancelling,
         )
         return {
             name: np.concatenate([np.asarray(row[position]) for row in answer.rows])
@@ -220,6 +244,7 @@ class Database:
             write=False,
             seconds=self.read_seconds,
             row_cap=None,
+            cancelling=self._cancelling,
         )
         if answer.plan is None:
             raise errors.InvalidQuery("The server gave no plan for this query.")
@@ -292,17 +317,23 @@ class DriverConnection:
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         interrupted = False
+        # Without a caller who could cancel nothing is ever cancelled.
+        cancelling = cancelling or Cancelling()
 
         def attempt() -> Answer:
             nonlocal interrupted
             mark = str(uuid.uuid4())
-            with self._driver.session(
-                database=self._database,
-                default_access_mode=neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS,
-                fetch_size=_FETCH_SIZE if row_cap is None else min(_FETCH_SIZE, row_cap + 1),
-            ) as session:
+            with (
+                cancelling.ending(lambda: self._terminate(mark)),
+                self._driver.session(
+                    database=self._database,
+                    default_access_mode=neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS,
+                    fetch_size=_FETCH_SIZE if row_cap is None else min(_FETCH_SIZE, row_cap + 1),
+                ) as session,
+            ):
                 transaction = session.begin_transaction(metadata={_MARK: mark}, timeout=seconds)
                 try:
                     answer = _fetched(transaction, cypher, parameters, write, row_cap)
@@ -324,23 +355,26 @@ class DriverConnection:
 
         try:
             with ours(self._uri):
-                return _retried(attempt, self._retry_seconds)
+                return _retried(attempt, self._retry_seconds, cancelling.pause)
         except errors.WeightomeError:
+            # What the driver says of the transaction that was ended is not the news.
             if interrupted:
-                # What the driver says of the transaction that was ended is not the news.
                 raise KeyboardInterrupt from None
+            cancelling.check()
             raise
 
     def _terminate(self, mark: str) -> None:
         """Ends our own transaction of that mark at the server."""
-        with self._driver.session(database=self._database) as session:
+        with ours(self._uri), self._driver.session(database=self._database) as session:
             session.run(_TERMINATE, mark=mark).consume()
 
     def close(self) -> None:
         self._driver.close()
 
 
-def _retried(attempt: Callable[[], Answer], seconds: float) -> Answer:
+def _retried(
+    attempt: Callable[[], Answer], seconds: float, rest: Callable[[float], None] = time.sleep
+) -> Answer:
     """Tries again after transient errors, with longer and longer pauses.
 
     The driver's own retries would exhaust a server without memory again and again: it takes that
@@ -361,7 +395,7 @@ def _retried(attempt: Callable[[], Answer], seconds: float) -> Answer:
             if time.monotonic() > deadline:
                 raise
         # Rivals that failed together shall not meet again.
-        time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
+        rest(pause * random.uniform(0.8, 1.2))  # noqa: S311
         pause *= 2
 
 

@@ -22,6 +22,7 @@
     │   ├── MissingCapability       the server is too old or has no Graph Data Science
     │   ├── InvalidQuery            the server could not parse or run the Cypher
     │   ├── TimeLimitExceeded       the query ran longer than its limit
+    │   ├── Cancelled               whoever asked left before the answer
     │   ├── MemoryLimitExceeded     the query needed more memory than its limit
     │   ├── ConstraintViolated      a write broke a uniqueness constraint
     │   ├── TransactionFailed       the transaction was rolled back; nothing was written
@@ -118,6 +119,10 @@ class InvalidQuery(StoreError):
 
 class TimeLimitExceeded(StoreError):
     code = "time_limit_exceeded"
+
+
+class Cancelled(StoreError):
+    code = "cancelled"
 
 
 class MemoryLimitExceeded(StoreError):

@@ -1,7 +1,8 @@
 """A ``py2neo.Graph`` as the connection, for programs that already hold one.
 
 py2neo has reached its end of life but works; the extra ``weightome[py2neo]`` installs it. It
-cannot send a time limit with a query: the server's ``db.transaction.timeout`` is what limits it.
+cannot send a time limit with a query, nor a mark by which to end it: the server's
+``db.transaction.timeout`` is what limits it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import py2neo
 from py2neo import errors as theirs
 
 from store import errors
+from store.cancelling import Cancelling
 from store.database import Answer, by_code
 
 _ATTEMPTS = 5
@@ -47,8 +49,11 @@ class Py2neoConnection:
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         for attempt in itertools.count(1):
+            if cancelling is not None:
+                cancelling.check()
             try:
                 with _ours():
                     return self._once(cypher, parameters, write, row_cap)

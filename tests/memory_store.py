@@ -16,6 +16,7 @@ import numpy as np
 from ingest.network import DenseLinks, LinkBlock, Network
 from queries import scope, stored, weights
 from store import views
+from store.cancelling import Cancelling
 from store.database import Answer
 from store.query import Query
 
@@ -61,6 +62,7 @@ class MemoryStore:
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         """As :meth:`store.database.Connection.run`."""
         known: dict[str, tuple[Query, Callable[..., list[list[Any]]]]] = {

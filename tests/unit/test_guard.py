@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from queries import cypher as own
 from queries.guard import LONGEST_TEXT, check_plan, check_text
+from store.cancelling import Cancelling
 from store.database import Answer, Database
 from store.errors import InvalidArgument, QueryRefused, TimeLimitExceeded, TransactionFailed
 
@@ -172,6 +173,7 @@ class Recorder:
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         self.asked.append((cypher, dict(parameters), write, seconds, row_cap))
         self.go.wait(30)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from store import schema, settings
+from store.cancelling import Cancelling
 from store.connection import connect
 from store.database import Answer, Database
 from store.errors import SchemaMismatch, SettingsError
@@ -30,6 +31,7 @@ class Recorder:
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         self.asked.append((cypher, dict(parameters), write))
         rows = self.answers.get(cypher, [])
