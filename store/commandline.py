@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import shlex
 import sys
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from store import comma_separated
 from store.errors import WeightomeError
 from store.query import Table
 
@@ -106,9 +107,7 @@ def print_table(table: Table, form: Format = Format.TABLE, title: str | None = N
     if form is Format.JSON:
         print(json.dumps(table.to_json(), ensure_ascii=False, allow_nan=False))
     elif form is Format.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(table.columns)
-        writer.writerows([_csv_value(value) for value in row] for row in table.rows)
+        sys.stdout.writelines(comma_separated.lines(table))
     else:
         _print_grid(table, title)
 
@@ -130,9 +129,13 @@ def _print_grid(table: Table, title: str | None) -> None:
     if not table.rows:
         console.print("(no rows)", style="dim", highlight=False)
     if table.truncated:
-        Console(stderr=True).print(
-            f"Only the first {len(table.rows)} rows are shown; ask for more with --limit.",
+        further = (
+            "" if table.after is None else f" Or go on with --after {shlex.quote(table.after)}."
+        )
+        Console(stderr=True, width=_UNBOUNDED).print(
+            f"Only the first {len(table.rows)} rows are shown; ask for more with --limit.{further}",
             highlight=False,
+            markup=False,
         )
 
 
@@ -155,9 +158,3 @@ def cell(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={cell(part)}" for key, part in value.items())
     return str(value)
-
-
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return value

@@ -41,7 +41,7 @@ from __future__ import annotations
 import unicodedata
 
 from store.database import Database
-from store.errors import InvalidName, SchemaMismatch
+from store.errors import InvalidArgument, InvalidName, SchemaMismatch
 from store.query import Query
 
 VERSION = 3
@@ -156,3 +156,26 @@ def valid_name(name: str, what: str = "network") -> str:
     if name != name.strip():
         raise InvalidName(f"The {what} name {name!r} begins or ends with white space.")
     return name
+
+
+def valid_snapshot(run: str | None, step: int | None) -> None:
+    """Refuses a place in a run that a network cannot have.
+
+    Raises
+    ------
+    InvalidName, InvalidArgument
+        If the run's name cannot be used, one of the two is missing, or the step has more than 64
+        bits.
+
+    Example
+    -------
+    >>> valid_snapshot("training", 100)
+    """
+    if run is not None:
+        valid_name(run, "run")
+    if step is not None and run is None:
+        raise InvalidArgument("A step says when in a run a snapshot was taken: name the run too.")
+    if step is not None and not -(2**63) <= step < 2**63:
+        raise InvalidArgument("A step has at most 64 bits.")
+    if run is not None and step is None:
+        raise InvalidArgument("A snapshot of a run needs a step.")

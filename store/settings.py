@@ -70,8 +70,13 @@ class Settings(BaseSettings):
 
     token: SecretStr | None = Field(
         None,
-        description="What HTTP clients must send as `Authorization: Bearer`; "
+        description="What HTTP clients must send as `Authorization: Bearer`; this or the next is "
         "required where the service listens beyond this machine.",
+    )
+    tokens: SecretStr | None = Field(
+        None,
+        description="Further such secrets with scopes of `read`, `write`, `cypher`: "
+        "`read:SECRET write+read:SECRET`, each of 16 characters or more.",
     )
 
     @property

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 _FINAL = frozenset({bool, int, str, type(None)})
+_UNBOUNDED = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
 def plain(value: Any) -> Any:
@@ -57,6 +58,43 @@ def plain(value: Any) -> Any:
     if kind is dict:
         return {key: plain(part) for key, part in value.items()}
     return _plain_object(value)
+
+
+def is_nonfinite(value: Any) -> bool:
+    """Whether the value is, or holds, a float that JSON has no number for.
+
+    Example
+    -------
+    >>> is_nonfinite([1, {"loss": float("inf")}]), is_nonfinite("NaN")
+    (True, False)
+    """
+    kind = type(value)
+    if kind is float:
+        return not math.isfinite(value)
+    if kind is dict:
+        return any(map(is_nonfinite, value.values()))
+    if kind is not list:
+        return False
+    if set(map(type, value)) == {float}:
+        return not all(map(math.isfinite, value))
+    return any(map(is_nonfinite, value))
+
+
+def numbers_again(value: Any) -> Any:
+    """A plain value whose ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are numbers again.
+
+    Example
+    -------
+    >>> numbers_again(["-Infinity", 1])
+    [-inf, 1]
+    """
+    if isinstance(value, str):
+        return float(value) if value in _UNBOUNDED else value
+    if isinstance(value, list):
+        return [numbers_again(part) for part in value]
+    if isinstance(value, dict):
+        return {name: numbers_again(part) for name, part in value.items()}
+    return value
 
 
 def _plain_list(values: list[Any]) -> list[Any]:
