@@ -33,7 +33,18 @@ if TYPE_CHECKING:
 
     Model: TypeAlias = str | os.PathLike[str] | torch.nn.Module
 
-__all__ = ["Estimate", "Plan", "Report", "build", "delete", "ingest", "measure", "plan", "read"]
+__all__ = [
+    "Estimate",
+    "Plan",
+    "Report",
+    "build",
+    "delete",
+    "ingest",
+    "measure",
+    "plan",
+    "read",
+    "ready",
+]
 
 
 def read(
@@ -78,6 +89,40 @@ def read(
     199210
     """
     network = _built(model, input_shape, view, allow_opaque, factory)
+    check_finite(network)
+    return network
+
+
+def ready(
+    model: Model,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    view: str = "shared",
+    allow_opaque: bool = False,
+    factory: str | None = None,
+    yes: bool = False,
+) -> Network:
+    """Reads a model as :func:`read` does, if it may be written: a large one is refused before its
+    weights are read.
+
+    Parameters
+    ----------
+    model, input_shape, view, allow_opaque, factory, yes
+        As for :func:`ingest`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has more links than are written without a `yes`.
+
+    Example
+    -------
+    >>> ready("mnist.safetensors").link_count                           # doctest: +SKIP
+    199210
+    """
+    network = _built(model, input_shape, view, allow_opaque, factory)
+    if not yes:
+        refuse_large(network)
     check_finite(network)
     return network
 
@@ -181,7 +226,14 @@ def ingest(
     >>> ingest(model, name="tiny").links                                # doctest: +SKIP
     640
     """
-    network = _ready(model, input_shape, view, allow_opaque, factory, yes)
+    network = ready(
+        model,
+        input_shape=input_shape,
+        view=view,
+        allow_opaque=allow_opaque,
+        factory=factory,
+        yes=yes,
+    )
     chosen = load()
     total = network.link_count + network.wire_count
     opened = connect(chosen) if database is None else nullcontext(database)
@@ -259,7 +311,14 @@ def build(
     networks = []
     of_models: Sequence[int | None] = [None] * len(models) if steps is None else steps
     for (name, model), step in zip(models.items(), of_models, strict=True):
-        network = _ready(model, input_shape, view, allow_opaque, factory, yes)
+        network = ready(
+            model,
+            input_shape=input_shape,
+            view=view,
+            allow_opaque=allow_opaque,
+            factory=factory,
+            yes=yes,
+        )
         networks.append(bulk.Named(network, name, run, step))
     total = sum(each.network.link_count + each.network.wire_count for each in networks)
     with links_written(total, "files", shown=progress) as advance:
@@ -306,22 +365,6 @@ def plan(
     )
     chosen = load()
     return Plan.of(network, block_links=chosen.block_links, workers=chosen.workers)
-
-
-def _ready(
-    model: Model,
-    input_shape: tuple[int, ...] | None,
-    view: str,
-    allow_opaque: bool,
-    factory: str | None,
-    yes: bool,
-) -> Network:
-    """A network that may be written; a large one is refused before its weights are read."""
-    network = _built(model, input_shape, view, allow_opaque, factory)
-    if not yes:
-        refuse_large(network)
-    check_finite(network)
-    return network
 
 
 def _built(

@@ -12,6 +12,14 @@ from ingest.network import Network
 from store import schema, views
 from store.database import Database
 from store.errors import Conflict, ConstraintViolated, InvalidArgument, VerificationFailed
+from store.query import Query
+
+COMPLETED = Query(
+    "completed_network",
+    "The network of an id, if it is complete.",
+    "MATCH (network:Network {id: $id, status: 'complete'}) RETURN network.name AS name",
+    ("name",),
+)
 
 
 def complete(
@@ -72,14 +80,7 @@ def properties_of(
         If a name cannot be used, a metric is not finite, or a step has no run.
     """
     schema.valid_name(name)
-    if run is not None:
-        schema.valid_name(run, "run")
-    if step is not None and run is None:
-        raise InvalidArgument("A step says when in a run a snapshot was taken: name the run too.")
-    if step is not None and not -(2**63) <= step < 2**63:
-        raise InvalidArgument("A step has at most 64 bits.")
-    if run is not None and step is None:
-        raise InvalidArgument("A snapshot of a run needs a step.")
+    schema.valid_snapshot(run, step)
     for metric, value in metrics.items():
         schema.valid_name(metric, "metric")
         if not math.isfinite(value):
@@ -96,3 +97,13 @@ def properties_of(
         "step": step,
         **{f"metric_{metric}": float(value) for metric, value in metrics.items()},
     }
+
+
+def is_complete(database: Database, network: int) -> bool:
+    """Whether the network of that id is complete: who was killed at the end cannot know.
+
+    Example
+    -------
+    >>> is_complete(database, 7)                                        # doctest: +SKIP
+    """
+    return bool(database.read(COMPLETED, id=network).rows)

@@ -84,10 +84,11 @@ DETACH DELETE network
 
 UNFINISHED = Query(
     "unfinished_networks",
-    "Networks that are being written or removed, with who does it.",
+    "Networks, or those of a name, that are being written or removed, with who does it.",
     """
 MATCH (network:Network)
 WHERE network.status IN ['writing', 'deleting'] AND network.writer IS NOT NULL
+  AND ($name IS NULL OR network.wanted_name = $name)
 RETURN network.id AS id, network.writer AS writer, network.lease < datetime() AS expired
 ORDER BY id
 """,
@@ -153,15 +154,17 @@ def remove(database: Database, network: int, writer: str) -> None:
     database.write(REMOVE_NETWORK, id=network)
 
 
-def clean_up(database: Database, *, but: int | None = None) -> None:
+def clean_up(database: Database, *, but: int | None = None, name: str | None = None) -> None:
     """Removes what writers left that crashed: those known to have ended, or silent for long.
 
     Parameters
     ----------
     but
         A network that is left as it is.
+    name
+        Only what should be, or was, called so.
     """
-    for network, crashed, expired in database.read(UNFINISHED).rows:
+    for network, crashed, expired in database.read(UNFINISHED, name=name).rows:
         if network != but and (expired or lease.ended(crashed)):
             with lease.held() as writer:
                 discard(database, network, crashed, writer)
