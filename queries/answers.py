@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from queries import pages
 from store.database import Database
-from store.errors import PermissionDenied
+from store.errors import Conflict, InvalidArgument, PermissionDenied
 from store.query import Query, Table
 from store.values import plain
 
@@ -54,6 +54,7 @@ def kept(
     question: str,
     arguments: Mapping[str, Any],
     ask: Callable[[Database], Table],
+    after: str | None = None,
 ) -> Table:
     """The kept answer to a question, or a new one, which is then kept.
 
@@ -63,6 +64,9 @@ def kept(
         What is asked; the same question with the same arguments has the same answer.
     ask
         Gives the answer from a database.
+    after
+        Where to go on: the `after` of an answer that was cut. It names the kept answer by its
+        content, so pages are always of one answer, whatever became of the network meanwhile.
 
     Returns
     -------
@@ -70,18 +74,40 @@ def kept(
         As `ask` gives it, cut by the database's row cap; of a kept one `took_ms` is the time to
         find it. It is asked for :data:`MOST_ROWS` rows, so that whoever wants few rows makes an
         answer for all; one that has more still is not kept. Where the server allows no writing,
-        nothing is kept.
+        nothing is kept. What is not kept cannot go on: its `after` is None.
+
+    Raises
+    ------
+    InvalidArgument
+        If `after` is not what an answer said.
+    Conflict
+        If the answer that it goes on is there no more.
     """
+    place = None if after is None else _place(after)
     key = _key(question, arguments)
     found = database.read(FIND_ANSWER, network=network, key=key)
     if not found.rows:
         return ask(database)
     identity, body = found.rows[0]
     if body is not None:
-        return _table(json.loads(body), found.took_ms).cut(database.row_cap)
+        return _page(body, found.took_ms, place, database.row_cap)
     answer = ask(database.limited(row_cap=max(database.row_cap, MOST_ROWS)))
-    if answer.truncated:
-        return answer.cut(database.row_cap)
+    body = None if answer.truncated else _body(answer)
+    if body is not None and _keep(
+        database, id=identity, network=network, key=key, question=question, body=body
+    ):
+        if place is None and len(answer.rows) <= database.row_cap:
+            return answer
+        # Another one may have kept theirs a moment before: pages are of what is kept.
+        again = database.read(FIND_ANSWER, network=network, key=key).rows
+        if again and again[0][1] is not None:
+            return _page(again[0][1], answer.took_ms, place, database.row_cap)
+    if place is not None:
+        raise _gone()
+    return answer.cut(database.row_cap)
+
+
+def _body(answer: Table) -> str | None:
     body = json.dumps(
         {
             "columns": answer.columns,
@@ -91,23 +117,51 @@ def kept(
             "notes": answer.notes,
         }
     )
-    if len(body) <= LONGEST:
+    return body if len(body) <= LONGEST else None
+
+
+def _keep(database: Database, **answer: Any) -> bool:
+    try:
+        database.write(KEEP_ANSWER, **answer)
+    except PermissionDenied:
         # A reader's account asks anew each time.
-        with suppress(PermissionDenied):
-            database.write(
-                KEEP_ANSWER, id=identity, network=network, key=key, question=question, body=body
-            )
-    return answer.cut(database.row_cap)
+        return False
+    return True
 
 
-def _table(body: dict[str, Any], took_ms: float) -> Table:
+def _place(after: str) -> tuple[str, int]:
+    digest, rows = pages.key(after, str, int)
+    return digest, rows
+
+
+def _gone() -> Conflict:
+    return Conflict(
+        "The answer that this page follows is there no more: its network was replaced or the "
+        "queries were. Begin again, without after."
+    )
+
+
+def _page(body: str, took_ms: float, place: tuple[str, int] | None, most: int) -> Table:
+    """So many rows at most of a kept answer, from a place in it on."""
+    digest = hashlib.sha256(body.encode()).hexdigest()[:32]
+    told = json.loads(body)
+    rows, first = told["rows"], 0
+    if place is not None:
+        if place[0] != digest:
+            raise _gone()
+        first = place[1]
+    if not 0 <= first <= len(rows):
+        raise InvalidArgument(f"after cannot name row {first}: the answer has {len(rows)}.")
+    end = first + most
     return Table(
-        tuple(body["columns"]),
-        body["rows"],
-        body["cypher"],
-        body["parameters"],
-        took_ms=took_ms,
-        notes=tuple(body["notes"]),
+        tuple(told["columns"]),
+        rows[first:end],
+        told["cypher"],
+        told["parameters"],
+        end < len(rows),
+        took_ms,
+        tuple(told["notes"]),
+        pages.mark([digest, end]) if end < len(rows) else None,
     )
 
 

@@ -151,11 +151,7 @@ def carrying_links(database: Database, network: str, neuron: str, *, share: floa
     """
     _check(share)
     layers = scope.places(database, network)
-    meant = scope.neurons(layers, neuron)
-    if meant.index is None:
-        raise InvalidArgument(
-            f"{neuron!r} names no neuron: write LAYER/INDEX, such as '{neuron}/0'."
-        )
+    meant = scope.one_neuron(layers, neuron)
     table = database.read(CARRYING_LINKS, id=meant.ids.start, share=share)
     scope.unchanged(database, network, layers)
     return table

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from queries import scope
+from dataclasses import replace
+
+from queries import pages, scope
 from queries.options import positive
+from queries.question import question
 from store.database import Database
+from store.errors import Conflict, NotFound
 from store.query import Query, Table
 
+# What was stored is ordered by code points, all else, parameters too, by UTF-16: a name to which
+# nothing is added is ordered as the name that it is compared with.
 RUNS = Query(
     "runs",
     "Every run with its number of snapshots and its first and last step.",
     """
 MATCH (run:Run)-[snapshot:SNAPSHOT]->(network:Network {status: 'complete'})
-RETURN run.name AS run, count(network) AS snapshots,
+WITH run.name + '' AS name, network, snapshot WHERE $after IS NULL OR name > $after
+RETURN name AS run, count(network) AS snapshots,
        min(snapshot.step) AS first_step, max(snapshot.step) AS last_step
 ORDER BY run
 """,
@@ -20,20 +27,27 @@ ORDER BY run
 )
 
 
-def runs(database: Database) -> Table:
-    """Every run.
+@question(columns=RUNS.columns, example={}, survives=None)
+def runs(database: Database, *, after: str | None = None) -> Table:
+    """Every run, with its number of snapshots and its first and last step.
 
     Returns
     -------
     Table
         ``run``, ``snapshots`` (count), ``first_step``, ``last_step``; by name.
 
+    Raises
+    ------
+    InvalidArgument
+        If `after` is not what an answer said.
+
     Example
     -------
     >>> runs(database).columns                                          # doctest: +SKIP
     ('run', 'snapshots', 'first_step', 'last_step')
     """
-    return database.read(RUNS)
+    (name,) = (None,) if after is None else pages.key(after, str)
+    return pages.keyed(database.read(RUNS, after=name), "run")
 
 
 # Of `network`: pairs of a metric's name and its value, see :func:`with_metrics`.
@@ -46,8 +60,13 @@ NETWORKS = Query(
     f"""
 MATCH (network:Network {{status: 'complete'}})
 OPTIONAL MATCH (run:Run)-[snapshot:SNAPSHOT]->(network)
-WITH network, run, snapshot WHERE $run IS NULL OR run.name = $run
-RETURN network.name AS network, run.name AS run, snapshot.step AS step, network.view AS view,
+WITH network, network.name + '' AS name, run.name + '' AS of_run, snapshot
+WHERE ($run IS NULL OR of_run = $run) AND ($after IS NULL OR of_run > $after.run
+    OR of_run = $after.run AND snapshot.step > $after.step
+    OR of_run = $after.run AND snapshot.step = $after.step AND name > $after.network
+    // Those of no run come last.
+    OR of_run IS NULL AND ($after.run IS NOT NULL OR name > $after.network))
+RETURN name AS network, of_run AS run, snapshot.step AS step, network.view AS view,
        network.source AS source, network.layers AS layers, network.neurons AS neurons,
        network.links AS links, network.wires AS wires, network.parameters AS parameters,
        {METRICS},
@@ -61,8 +80,9 @@ ORDER BY run, step, network
 )  # fmt: skip
 
 
-def networks(database: Database, run: str | None = None) -> Table:
-    """Every complete network, or those of one run.
+@question(columns=NETWORKS.columns, example={"run": "tiny-run"}, survives=None)
+def networks(database: Database, run: str | None = None, *, after: str | None = None) -> Table:
+    """Every complete network with its counts and metrics, or those of one run.
 
     Parameters
     ----------
@@ -80,10 +100,26 @@ def networks(database: Database, run: str | None = None) -> Table:
     ------
     NotFound
         If there is no run of that name.
+    InvalidArgument
+        If `after` is not what an answer said.
+
+    Example
+    -------
+    >>> networks(database, "digits").column("step")                     # doctest: +SKIP
+    [0, 1, 2]
     """
     if run is not None:
         scope.require_run(database, run)
-    return with_metrics(database.read(NETWORKS, run=run))
+    key = None
+    if after is not None:
+        nothing = type(None)
+        parts = pages.key(after, (str, nothing), (int, nothing), str)
+        key = dict(zip(_KEY, parts, strict=True))
+    table = with_metrics(database.read(NETWORKS, run=run, after=key))
+    return pages.keyed(table, *_KEY)
+
+
+_KEY = ("run", "step", "network")
 
 
 def with_metrics(table: Table) -> Table:
@@ -99,6 +135,7 @@ LAYERS = Query(
     "Every layer of a network.",
     scope.LAYERS_OF_NETWORK
     + """
+WHERE layer.index > $after
 RETURN layer.name AS layer, layer.index AS layer_index, layer.kind AS kind,
        layer.activation AS activation, layer.size AS size, layer.shape AS shape,
        layer.biased AS biased, layer.links AS links_in, layer.wires AS wires_in,
@@ -123,7 +160,8 @@ ORDER BY layer_index
 )
 
 
-def layers(database: Database, network: str) -> Table:
+@question(columns=LAYERS.columns, example={"network": "tiny"}, survives=None)
+def layers(database: Database, network: str, *, after: str | None = None) -> Table:
     """Every layer of a network, in order.
 
     Returns
@@ -138,16 +176,43 @@ def layers(database: Database, network: str) -> Table:
     ------
     NotFound
         If there is no complete network of that name.
+    InvalidArgument
+        If `after` is not what an answer said.
+    Conflict
+        If the network was replaced since then.
+
+    Example
+    -------
+    >>> layers(database, "tiny").column("size")                         # doctest: +SKIP
+    [2, 3, 2]
     """
-    scope.places(database, network)
-    return database.read(LAYERS, network=network)
+    found = scope.places(database, network)
+    index = -1
+    if after is not None:
+        index, first = pages.key(after, int, int)
+        # No neuron's id is used twice, so another network's layer begins with another one.
+        if not any((place.index, place.first) == (index, first) for place in found):
+            raise _replaced(network)
+    table = database.read(LAYERS, network=network, after=index)
+    if after is not None or table.truncated:
+        scope.unchanged(database, network, found)
+    if not (table.truncated and table.rows):
+        return table
+    last = found[table.column("layer_index")[-1]]
+    return replace(table, after=pages.mark([last.index, last.first]))
+
+
+def _replaced(network: str) -> Conflict:
+    return Conflict(
+        f"The network {network!r} was replaced between two pages: begin again, without after."
+    )
 
 
 NEURONS = Query(
     "neurons",
     "Every neuron of a layer with its bias and its numbers of learned links.",
     """
-MATCH (neuron:Neuron) WHERE $first <= neuron.id < $first + $size
+MATCH (neuron:Neuron) WHERE $first <= neuron.id <= $last
 RETURN neuron.index AS neuron, toString(neuron.id) AS id, neuron.bias AS bias,
        neuron.role AS role, neuron.head AS head,
        [place IN [neuron.step, neuron.channel, neuron.depth, neuron.row, neuron.col]
@@ -159,8 +224,14 @@ ORDER BY neuron
 )
 
 
-def neurons(database: Database, network: str, layer: str) -> Table:
-    """Every neuron of a layer.
+@question(columns=NEURONS.columns, example={"network": "tiny", "layer": "fc1"}, survives=None)
+def neurons(database: Database, network: str, layer: str, *, after: str | None = None) -> Table:
+    """Every neuron of a layer, with its bias and its numbers of links.
+
+    Parameters
+    ----------
+    layer
+        Name of a layer; `layers` lists them.
 
     Returns
     -------
@@ -174,12 +245,30 @@ def neurons(database: Database, network: str, layer: str) -> Table:
     ------
     NotFound
         If the network or the layer does not exist.
+    InvalidArgument
+        If `after` is not what an answer said.
+    Conflict
+        If the network was replaced since then.
+
+    Example
+    -------
+    >>> neurons(database, "tiny", "fc1").column("bias")                 # doctest: +SKIP
+    [0.1, 0.2, 0.3]
     """
     found = scope.places(database, network)
-    where = scope.place(found, layer)
-    table = database.read(NEURONS, first=where.first, size=where.size)
+    ids = scope.Neurons(scope.place(found, layer)).ids
+    first = ids.start
+    if after is not None:
+        (last,) = pages.key(after, int)
+        # No id is used twice: this one is of the network that it was when the page before was read.
+        if last not in ids:
+            raise _replaced(network)
+        first = last + 1
+    table = database.read(NEURONS, first=first, last=ids.stop - 1)
     scope.unchanged(database, network, found)
-    return table
+    if not (table.truncated and table.rows):
+        return table
+    return replace(table, after=pages.mark([int(table.column("id")[-1])]))
 
 
 NEURON = Query(
@@ -202,11 +291,20 @@ ORDER BY direction, abs(weight) DESC, other.id
 )
 
 
+@question(
+    columns=NEURON.columns,
+    example={"network": "tiny", "layer": "fc1", "index": 2, "k": 2},
+    survives=None,
+)
 def neuron(database: Database, network: str, layer: str, index: int, *, k: int = 10) -> Table:
-    """One neuron's strongest links.
+    """One neuron's strongest links, in and out.
 
     Parameters
     ----------
+    layer
+        Name of a layer; `layers` lists them.
+    index
+        Position of the neuron in its layer, from 0.
     k
         How many links per direction, by ``|weight|``.
 
@@ -220,10 +318,21 @@ def neuron(database: Database, network: str, layer: str, index: int, *, k: int =
     ------
     NotFound
         If the network, the layer or the neuron does not exist.
+    InvalidArgument
+        If `k` is not from 1 to 100,000.
+
+    Example
+    -------
+    >>> neuron(database, "tiny", "fc1", 2, k=1).rows                    # doctest: +SKIP
+    [['in', 'input', 1, -6.0], ['out', 'fc2', 1, -6.0]]
     """
     positive("k", k)
     found = scope.places(database, network)
-    where = scope.neurons(found, f"{layer}/{index}")
-    table = database.read(NEURON, id=where.ids.start, k=k)
+    where = scope.place(found, layer)
+    if not 0 <= index < where.size:
+        raise NotFound(
+            f"Layer {layer!r} has neurons 0 to {where.size - 1}; there is no neuron {index}."
+        )
+    table = database.read(NEURON, id=where.first + index, k=k)
     scope.unchanged(database, network, found)
     return table

@@ -15,6 +15,7 @@ from queries import (
     catalogue,
     cypher,
     export,
+    extract_commands,
     forward,
     matching_commands,
     mounting,
@@ -37,35 +38,6 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Most rows to print.")]
 def _answer(ask: Callable[[Database], Table], form: Format, limit: int | None = None) -> None:
     with connect(settings.load()) as database:
         print_table(ask(database.limited(row_cap=limit)), form)
-
-
-def runs_command(form: FormatOption = Format.TABLE, limit: Limit = None) -> None:
-    """Every run, with its snapshots."""
-    _answer(catalogue.runs, form, limit)
-
-
-def networks_command(
-    run: Annotated[str | None, typer.Option(help="Only the snapshots of this run.")] = None,
-    form: FormatOption = Format.TABLE,
-    limit: Limit = None,
-) -> None:
-    """Every network, with its counts and metrics."""
-    _answer(lambda database: catalogue.networks(database, run), form, limit)
-
-
-def layers_command(network: Network, form: FormatOption = Format.TABLE) -> None:
-    """The layers of a network."""
-    _answer(lambda database: catalogue.layers(database, network), form)
-
-
-def neurons_command(
-    network: Network,
-    layer: Annotated[str, typer.Argument(help="Name of a layer.")],
-    form: FormatOption = Format.TABLE,
-    limit: Limit = None,
-) -> None:
-    """The neurons of a layer."""
-    _answer(lambda database: catalogue.neurons(database, network, layer), form, limit)
 
 
 def neuron_command(
@@ -163,10 +135,6 @@ def forward_command(
 
 def mount(app: typer.Typer) -> None:
     """Adds the questions to a command line."""
-    app.command("runs")(runs_command)
-    app.command("networks")(networks_command)
-    app.command("layers")(layers_command)
-    app.command("neurons")(neurons_command)
     app.command("neuron")(neuron_command)
     app.command("cypher")(cypher_command)
     app.command("export")(export_command)
@@ -174,4 +142,6 @@ def mount(app: typer.Typer) -> None:
     observing_commands.mount(app)
     matching_commands.mount(app)
     plot_commands.mount(app)
-    mounting.mount(app, questions().values())
+    extract_commands.mount(app)
+    # In a command a neuron has one word, as in the questions about paths.
+    mounting.mount(app, (each for each in questions().values() if each.ask is not catalogue.neuron))

@@ -74,9 +74,9 @@ def layer_values(database: Database, network: str, wanted: Statistic) -> list[Va
     >>> layer_values(database, "tiny", Statistic())                     # doctest: +SKIP
     [('input', 0, 0.5), ('fc1', 1, 4.98), ('fc2', 2, 1.5)]
     """
-    asked = _question(wanted)
+    asked = named_question(wanted.question, wanted.column)
     aggregate = AGGREGATES[_aggregate(wanted)]
-    given = {asked.about: network, **_options(asked, wanted.option)}
+    given = {asked.about: network, **given_options(asked, wanted.option)}
     table = asked.answer(database.limited(row_cap=10_000_000), given)
     places = [
         table.columns.index(each) for each in ("layer", "layer_index") if each in table.columns
@@ -101,9 +101,9 @@ def known(wanted: Statistic) -> None:
     ------
     InvalidArgument
     """
-    asked = _question(wanted)
+    asked = named_question(wanted.question, wanted.column)
     _aggregate(wanted)
-    _options(asked, wanted.option)
+    given_options(asked, wanted.option)
 
 
 def _aggregate(wanted: Statistic) -> Aggregate:
@@ -111,17 +111,31 @@ def _aggregate(wanted: Statistic) -> Aggregate:
     return wanted.aggregate
 
 
-def _question(wanted: Statistic) -> Question:
+def named_question(name: str, column: str) -> Question:
+    """The question about a network of that name, which has that column.
+
+    Raises
+    ------
+    InvalidArgument
+        If it or its column is not known.
+    """
     # The registry imports the families, which import this module.
     from queries.registry import questions
 
     about = {each.title: each for each in questions().values() if each.about == "network"}
-    asked = about[one_of("question", wanted.question.replace("_", "-"), about)]
-    one_of("column", wanted.column, asked.columns)
+    asked = about[one_of("question", name.replace("_", "-"), about)]
+    one_of("column", column, asked.columns)
     return asked
 
 
-def _options(asked: Question, texts: Sequence[str]) -> dict[str, Any]:
+def given_options(asked: Question, texts: Sequence[str]) -> dict[str, Any]:
+    """Arguments of a question from texts NAME=VALUE.
+
+    Raises
+    ------
+    InvalidArgument
+        If a text is not of that form, names no option, or one that must be given is missing.
+    """
     known_options: Mapping[str, Argument] = {
         each.name: each for each in asked.arguments if each.name != asked.about
     }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import typing
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
 
-from queries.question import REQUIRED, Argument, Question
+from queries.question import Argument, Question
 from store import settings
 from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
@@ -44,6 +46,28 @@ def command(question: Question) -> Callable[..., None]:
     ]
     ask.__name__ = question.name
     ask.__doc__ = question.summary
+    return _taking(ask, parameters)
+
+
+def with_options(
+    command: Callable[..., None], arguments: Iterable[Argument]
+) -> Callable[..., None]:
+    """A command with further options, which its ``**named`` receive."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    own = [
+        each.replace(kind=_KEYWORD, annotation=hints[each.name])
+        for each in inspect.signature(command).parameters.values()
+        if each.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+
+    @functools.wraps(command)
+    def ask(**given: Any) -> None:
+        command(**given)
+
+    return _taking(ask, [*own, *map(_parameter, arguments)])
+
+
+def _taking(ask: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
     ask.__annotations__ = {each.name: each.annotation for each in parameters}
     ask.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return ask
@@ -65,13 +89,7 @@ def _parameter(argument: Argument) -> inspect.Parameter:
             flag = f"{flag}/--no-{flag.removeprefix('--')}"
         names = [f"-{argument.name}"] if len(argument.name) == 1 else [flag]
         mark = typer.Option(*names, help=text)
-    kind: Any = argument.kind
-    default = argument.default
-    if argument.many:
-        kind = list[kind]
-        default = list(default) if default is not REQUIRED else default
-    elif argument.optional:
-        kind = kind | None
+    kind: Any = argument.annotation
     return inspect.Parameter(
-        argument.name, _KEYWORD, default=default, annotation=Annotated[kind, mark]
+        argument.name, _KEYWORD, default=argument.initial, annotation=Annotated[kind, mark]
     )

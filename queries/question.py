@@ -7,8 +7,12 @@ so that each is written once::
     def example(database: Database, network: str, *, k: int = 10) -> Table: ...
 
 The first parameter after the database says what the question is about: `network`, `run`, or
-`networks` (a pattern of names). Further positional parameters are positional on the command line,
-keyword-only ones are options there; a frozen dataclass stands for its fields.
+`networks` (a pattern of names); where it may be left out, or there is none, the question is about
+the whole store. Further positional parameters are positional on the command line, keyword-only
+ones are options there; a frozen dataclass stands for its fields.
+
+An answer that was cut goes on where the question takes `after`: it has that parameter itself, or
+its answers are kept (:mod:`queries.answers`).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Concatenate, Final, Literal, ParamSpec
 
 from queries import answers
@@ -29,6 +33,7 @@ from store.query import Table
 P = ParamSpec("P")
 
 ABOUT = ("network", "run", "networks")
+STORE: Final = "store"
 SYMMETRIES: Final = {
     "permutation": "permuting the neurons of a hidden layer",
     "rescaling": "scaling a ReLU neuron's inputs by c > 0 and its outputs by 1/c",
@@ -74,6 +79,19 @@ class Argument:
     help: str
     group: str = ""
 
+    @property
+    def annotation(self) -> Any:
+        """Its type, for whoever makes a parameter of a command or an address of it."""
+        if self.many:
+            # A list built at run time: mypy reads annotations, not this.
+            return list[self.kind]  # type: ignore[name-defined]
+        return self.kind | None if self.optional else self.kind
+
+    @property
+    def initial(self) -> Any:
+        """Its default as that type has it, or :data:`REQUIRED`."""
+        return list(self.default) if self.many and self.default is not REQUIRED else self.default
+
 
 @dataclass(frozen=True)
 class Question:
@@ -86,17 +104,24 @@ class Question:
     ask
         Answers it: a database, what it is about, and its arguments.
     about
-        ``network``, ``run`` or ``networks``: the name of the first argument.
+        ``network``, ``run`` or ``networks``: the name of the first argument; or ``store``.
     columns
         Of the answer.
     summary
         The first sentence of its docstring.
+    documentation
+        The whole docstring.
     arguments
         All but the database, what it is about first.
     example
         Arguments about the networks of the tests, that give rows.
     survives
         The :data:`SYMMETRIES` under which its values stay; None: it does not measure a network.
+    groups
+        The dataclasses of which arguments are fields, by the parameter that takes one.
+    page
+        Answers as `ask`, but takes where to go on as a second argument; None: `ask` has an
+        argument `after` itself, or the question is not read in pages.
     """
 
     name: str
@@ -104,9 +129,12 @@ class Question:
     about: str
     columns: tuple[str, ...]
     summary: str
+    documentation: str
     arguments: tuple[Argument, ...]
     example: Mapping[str, Any]
     survives: tuple[str, ...] | None
+    groups: Mapping[str, Any] = field(default_factory=dict)
+    page: Callable[..., Table] | None = None
 
     @property
     def title(self) -> str:
@@ -129,11 +157,33 @@ class Question:
             value = given[argument.name]
             into = grouped.setdefault(argument.group, {}) if argument.group else plain
             into[argument.name] = tuple(value or ()) if argument.many else value
-        hints = typing.get_type_hints(self.ask)
         for group, values in grouped.items():
-            plain[group] = hints[group](**values)
-        about = plain.pop(self.about)
-        return self.ask(database, about, **plain)
+            plain[group] = self.groups[group](**values)
+        if self.page is not None:
+            return self.page(database, plain.pop("after", None), **plain)
+        return self.ask(database, **plain)
+
+    def given(self, *positional: Any, **named: Any) -> dict[str, Any]:
+        """The arguments of a call in Python, by name: what :meth:`answer` takes.
+
+        Parameters
+        ----------
+        *positional, **named
+            As `ask` takes them behind the database. What is left out is left out here.
+
+        Raises
+        ------
+        TypeError
+            As the call itself would.
+        """
+        bound = inspect.signature(self.ask).bind(None, *positional, **named)
+        given: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            if name in self.groups:
+                given |= {each.name: getattr(value, each.name) for each in fields(value)}
+            else:
+                given[name] = value
+        return given
 
 
 _REGISTERED: dict[str, Question] = {}
@@ -144,6 +194,28 @@ def registered() -> Mapping[str, Question]:
     return types.MappingProxyType(_REGISTERED)
 
 
+def question_of(ask: Callable[Concatenate[Database, P], Table]) -> Question:
+    """The question that a function is.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+
+    Example
+    -------
+    >>> from queries.strength import strength
+    >>> question_of(strength).title
+    'strength'
+    """
+    found = _REGISTERED.get(getattr(ask, "__name__", ""))
+    if found is None or found.ask is not ask:
+        raise TypeError(
+            f"{ask!r} is no question: give a function such as queries.strength.strength."
+        )
+    return found
+
+
 def question(
     *,
     columns: tuple[str, ...],
@@ -151,8 +223,7 @@ def question(
     survives: tuple[str, ...] | None,
     kept: bool = False,
 ) -> Callable[
-    [Callable[Concatenate[Database, str, P], Table]],
-    Callable[Concatenate[Database, str, P], Table],
+    [Callable[Concatenate[Database, P], Table]], Callable[Concatenate[Database, P], Table]
 ]:
     """Makes a function a question, whose answers and docstring say which symmetries they survive.
 
@@ -177,37 +248,47 @@ def question(
     """
 
     def register(
-        ask: Callable[Concatenate[Database, str, P], Table],
-    ) -> Callable[Concatenate[Database, str, P], Table]:
+        ask: Callable[Concatenate[Database, P], Table],
+    ) -> Callable[Concatenate[Database, P], Table]:
         sentence = symmetry_sentence(survives)
         signature = inspect.signature(ask)
 
-        @functools.wraps(ask)
-        def asked(
-            database: Database, about: str, /, *arguments: P.args, **options: P.kwargs
+        def page(
+            database: Database, after: str | None, /, *arguments: P.args, **options: P.kwargs
         ) -> Table:
-            if kept:
-                bound = signature.bind(None, about, *arguments, **options)
-                bound.apply_defaults()
-                chosen = dict(list(bound.arguments.items())[2:])
-                answer = answers.kept(
-                    database,
-                    about,
-                    ask.__name__,
-                    chosen,
-                    lambda opened: ask(opened, about, *arguments, **options),
-                )
-            else:
-                answer = ask(database, about, *arguments, **options)
+            bound = signature.bind(None, *arguments, **options)
+            bound.apply_defaults()
+            chosen = dict(list(bound.arguments.items())[1:])
+            about = chosen.pop("network")
+            answer = answers.kept(
+                database,
+                about,
+                ask.__name__,
+                chosen,
+                lambda opened: ask(opened, *arguments, **options),
+                after,
+            )
+            return noted(answer)
+
+        def noted(answer: Table) -> Table:
             return replace(answer, notes=(*answer.notes, sentence)) if sentence else answer
 
+        @functools.wraps(ask)
+        def asked(database: Database, /, *arguments: P.args, **options: P.kwargs) -> Table:
+            if kept:
+                return page(database, None, *arguments, **options)
+            return noted(ask(database, *arguments, **options))
+
         read = _question(ask, asked, columns, example, survives)
+        if kept:
+            read = replace(read, page=page, arguments=(*read.arguments, _AFTER))
         if read.name in _REGISTERED:
             raise TypeError(f"Two questions are called {read.name!r}.")
-        _REGISTERED[read.name] = read
         if sentence:
             said = sentence.removeprefix("Symmetries: ").capitalize()
-            asked.__doc__ = f"{inspect.getdoc(ask)}\n\nSymmetries\n----------\n{said}"
+            asked.__doc__ = f"{read.documentation}\n\nSymmetries\n----------\n{said}"
+            read = replace(read, documentation=asked.__doc__)
+        _REGISTERED[read.name] = read
         return asked
 
     return register
@@ -240,18 +321,35 @@ def _question(
 ) -> Question:
     documented = inspect.getdoc(ask) or ""
     arguments = _arguments(ask, documented)
-    about = arguments[0].name
-    if about not in ABOUT:
+    first = arguments[0] if arguments else None
+    about = STORE if first is None or first.default is not REQUIRED else first.name
+    if about not in (STORE, *ABOUT):
         raise TypeError(f"{ask.__name__} is about {about!r}, not one of {', '.join(ABOUT)}.")
-    summary = plain_text(documented.split("\n\n")[0])
-    return Question(ask.__name__, asked, about, columns, summary, arguments, example, survives)
+    return Question(
+        ask.__name__,
+        asked,
+        about,
+        columns,
+        plain_text(documented.split("\n\n")[0]),
+        documented,
+        arguments,
+        example,
+        survives,
+        {
+            name: hint
+            for name, hint in typing.get_type_hints(ask).items()
+            if is_dataclass(hint) and name != "return"
+        },
+    )
 
 
 _SAID: Final = {
     "network": "Name of a network; `networks` lists them.",
     "run": "Name of a run; `runs` lists them.",
     "networks": "Names of the networks, with `*` for any text: `mlp-*`.",
+    "after": "Where to go on: what the answer that was cut before says as `after`.",
 }
+_AFTER: Final = Argument("after", str, False, True, None, (), False, _SAID["after"])
 
 
 def _arguments(ask: Callable[..., Any], documented: str) -> tuple[Argument, ...]:
@@ -260,7 +358,7 @@ def _arguments(ask: Callable[..., Any], documented: str) -> tuple[Argument, ...]
     found: list[Argument] = []
     for name, parameter in list(inspect.signature(ask).parameters.items())[1:]:
         if is_dataclass(hints[name]):
-            found += _fields(hints[name], name)
+            found += arguments_of(hints[name], name)
             continue
         positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
         found.append(
@@ -271,7 +369,14 @@ def _arguments(ask: Callable[..., Any], documented: str) -> tuple[Argument, ...]
     return tuple(found)
 
 
-def _fields(group: Any, name: str) -> list[Argument]:
+def arguments_of(group: Any, name: str = "") -> list[Argument]:
+    """The fields of a dataclass as arguments, as its docstring tells them.
+
+    Parameters
+    ----------
+    name
+        Of the parameter that they are fields of.
+    """
     hints = typing.get_type_hints(group)
     said = parameter_texts(inspect.getdoc(group) or "")
     return [

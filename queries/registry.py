@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from queries.question import Question, registered
 
 FAMILIES = (
+    "catalogue",
     "strength",
     "links",
+    "drawing",
+    "weight_matrix",
     "architecture",
     "neuron_measures",
     "population",

@@ -175,6 +175,24 @@ def neurons(layers: list[Place], address: str) -> Neurons:
     return Neurons(layer, int(index))
 
 
+def one_neuron(layers: list[Place], address: str) -> Neurons:
+    """What an address such as ``fc1/12`` means, where a whole layer will not do.
+
+    Raises
+    ------
+    NotFound
+        If the layer or the neuron does not exist.
+    InvalidArgument
+        If the address names a whole layer.
+    """
+    meant = neurons(layers, address)
+    if meant.index is None:
+        raise InvalidArgument(
+            f"{address!r} names no neuron: write LAYER/INDEX, such as '{address}/0'."
+        )
+    return meant
+
+
 def between(layers: list[Place], start: Place, end: Place) -> set[int]:
     """Indices of the layers on some way from start to end, both included; empty if none."""
     feeds: dict[int, list[int]] = {layer.index: [] for layer in layers}

@@ -63,11 +63,13 @@ def weighing(weighted: bool) -> tuple[str | None, tuple[str, ...]]:
     return ("weight", (MAGNITUDES,)) if weighted else (None, ())
 
 
+# Clauses that bind a subgraph's neurons as `source`, or its links as `source`, `link`, `target`;
+# `selection` gives their parameters.
 _NEURONS = """
 MATCH (:Network {name: $network})-[:HAS_LAYER]->(layer:Layer) WHERE layer.index IN $layers
 MATCH (layer)-[:HAS_NEURON]->(source:Neuron)
 """
-_LINKS = (
+LINKS = (
     _NEURONS.rstrip()
     + """-[link:LINK|WIRE]->(target:Neuron)
 WHERE type(link) IN $types AND any(ids IN $ranges WHERE ids[0] <= target.id < ids[1])
@@ -75,7 +77,7 @@ WHERE type(link) IN $types AND any(ids IN $ranges WHERE ids[0] <= target.id < id
   AND ($sign = 0.0 OR link.weight * $sign > 0.0)
 """
 )
-_TOP = """
+TOP = """
 WITH source, link, target ORDER BY abs(link.weight) DESC, source.id, target.id LIMIT $top
 """
 
@@ -83,7 +85,7 @@ WITH source, link, target ORDER BY abs(link.weight) DESC, source.id, target.id L
 SUBGRAPH_SIZE = Query(
     "subgraph_size",
     "How many links a subgraph has, and whether some tie the same neurons or lead back.",
-    f"""{_LINKS}RETURN count(link) AS links, count(link.position) > 0 AS parallel,
+    f"""{LINKS}RETURN count(link) AS links, count(link.position) > 0 AS parallel,
        count(CASE WHEN target.id <= source.id THEN 1 END) > 0 AS back
 """,
     ("links", "parallel", "back"),
@@ -96,13 +98,13 @@ RETURN [_ IN targets | source.id] AS sources, targets, weights
 SUBGRAPH_LINKS = Query(
     "subgraph_links",
     "Ends and weights of a subgraph's links, one row per neuron.",
-    f"{_LINKS}{_AS_COLUMNS}",
+    f"{LINKS}{_AS_COLUMNS}",
     ("sources", "targets", "weights"),
 )
 TOP_SUBGRAPH_LINKS = Query(
     "top_subgraph_links",
     "Ends and weights of a subgraph's links of greatest magnitude, one row per neuron.",
-    f"{_LINKS}{_TOP}{_AS_COLUMNS}",
+    f"{LINKS}{TOP}{_AS_COLUMNS}",
     ("sources", "targets", "weights"),
 )
 
@@ -119,7 +121,7 @@ def _project(*, top: bool, merged: bool, undirected: bool) -> Query:
         Each pair of neurons is tied once, and if undirected no neuron to itself: needed where
         links share their ends, and dear where they do not.
     """
-    choose, ends, weight = _TOP.strip() if top else "", "source.id AS from, target.id AS to", "abs"
+    choose, ends, weight = TOP.strip() if top else "", "source.id AS from, target.id AS to", "abs"
     if merged:
         weight = "sum(abs"
         if undirected:
@@ -137,7 +139,7 @@ CALL () {{
     {_NEURONS.strip()}
     RETURN source.id AS from, null AS to, null AS weight ORDER BY from
     UNION ALL
-    {_LINKS.strip()}
+    {LINKS.strip()}
     {choose}
     RETURN {ends}, {weight} AS weight
 }}
