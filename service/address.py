@@ -33,4 +33,6 @@ class Addresses:
             refusal = Refusal(400, "invalid_address", "The address is not valid UTF-8.")
             await refusal.response()(scope, receive, send)
             return
-        await self.app({**scope, "path": path.decode("ascii")}, receive, send)
+        # In place: what the routes add to the scope is read further out.
+        scope["path"] = path.decode("ascii")
+        await self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What every address does with its question: bound it, have it run, put it into the envelope."""
+"""What every address does with its question: bound it, have it run, send it as the client likes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from fastapi import Depends, Request, params
 from starlette.responses import Response
 
 from service.desk import Desk
-from service.envelope import answer
-from service.parameters import Limit, Seconds
+from service.formats import Form, Format, chosen, respond
+from service.leaving import unless_left
+from service.parameters import FormatName, Limit, Seconds, Values
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Table
 
 
 class Asker:
-    """Asks the database within the limits of one request."""
+    """Asks the database within the limits of one request, and puts the answer into its form."""
 
-    def __init__(self, desk: Desk, seconds: float | None, row_cap: int | None) -> None:
-        self._desk = desk
+    def __init__(
+        self, request: Request, form: Form, seconds: float | None, row_cap: int | None
+    ) -> None:
+        self._request = request
+        self._form = form
         self._seconds = seconds
         self._row_cap = row_cap
 
@@ -36,28 +40,40 @@ class Asker:
                     f"seconds cannot be {self._seconds:g}: this service allows "
                     f"{database.read_seconds:g} at most."
                 )
-            return answer(question(database.limited(seconds=self._seconds, row_cap=self._row_cap)))
+            limited = database.limited(seconds=self._seconds, row_cap=self._row_cap)
+            return respond(question(limited), self._form, self._request)
 
-        return await self._desk.ask(rendered)
-
-
-async def _timed(request: Request, seconds: Seconds = None) -> Asker:
-    _refuse_unknown(request)
-    return Asker(request.app.state.desk, seconds, None)
+        desk: Desk = self._request.app.state.desk
+        return await unless_left(self._request, desk.ask(rendered))
 
 
-async def _bounded(request: Request, limit: Limit = None, seconds: Seconds = None) -> Asker:
-    _refuse_unknown(request)
-    return Asker(request.app.state.desk, seconds, limit)
+async def _formed(request: Request, wanted: FormatName = None, values: Values = "rows") -> Form:
+    refuse_unknown(request)
+    named = None if wanted is None else Format(wanted)
+    return chosen(request, named, columnwise=values == "columns")
 
 
-# Bounded where rows have no other bound; Timed where a parameter such as `k` says how many.
+# For an address that has its answer without the database.
+Formed = Annotated[Form, Depends(_formed)]
+
+
+async def _bounded(
+    request: Request, form: Formed, limit: Limit = None, seconds: Seconds = None
+) -> Asker:
+    return Asker(request, form, seconds, limit)
+
+
 Bounded = Annotated[Asker, Depends(_bounded)]
-Timed = Annotated[Asker, Depends(_timed)]
 
 
-def _refuse_unknown(request: Request) -> None:
-    """A misspelt ``convention`` must not give the plain answer in silence."""
+def refuse_unknown(request: Request) -> None:
+    """A misspelt ``convention`` must not give the plain answer in silence.
+
+    Raises
+    ------
+    InvalidArgument
+        If a parameter is not one of the address, or is given more than once and takes no list.
+    """
     known = query_parameters(request.scope["endpoint"])
     given = [name for name, _ in request.query_params.multi_items()]
     for name in given:
@@ -86,14 +102,18 @@ def query_parameters(endpoint: Callable[..., Any]) -> tuple[str, ...]:
     Example
     -------
     >>> query_parameters(_bounded)
-    ('limit', 'seconds')
+    ('format', 'limit', 'seconds', 'values')
     """
     hints = typing.get_type_hints(endpoint, include_extras=True)
     names: list[str] = []
     for name in inspect.signature(endpoint).parameters:
         for mark in getattr(hints.get(name), "__metadata__", ()):
             if isinstance(mark, params.Query):
-                names.append(name)
+                names.append(mark.alias or name)
             elif isinstance(mark, params.Depends) and mark.dependency is not None:
                 names.extend(query_parameters(mark.dependency))
     return tuple(sorted(names))
+
+
+EVERYWHERE = frozenset(query_parameters(_bounded))
+"""Names of the parameters that every question has at its address."""

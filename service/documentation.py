@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -47,12 +47,6 @@ router = APIRouter(include_in_schema=False)
 async def docs_(request: Request) -> Response:
     """The page."""
     return HTMLResponse(page(request.app.openapi()), headers={"Content-Security-Policy": POLICY})
-
-
-@router.get("/")
-async def root_() -> Response:
-    """Whoever comes without a wish learns what there is."""
-    return RedirectResponse("/docs")
 
 
 def page(document: dict[str, Any]) -> str:
@@ -93,33 +87,50 @@ def _operation(
         for parameter in operation.get("parameters", [])
     ]
     if "requestBody" in operation:
-        body = operation["requestBody"]["content"]["application/json"]["schema"]
-        name = body["$ref"].rpartition("/")[2]
-        properties = document["components"]["schemas"][name]["properties"]
-        fields += [(key, "body", schema, schema) for key, schema in properties.items()]
+        body = operation["requestBody"]
+        for media_type, content in body["content"].items():
+            if media_type != "application/json":
+                fields.append((media_type, "body", content["schema"], body))
+                continue
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            properties = document["components"]["schemas"][name]["properties"]
+            fields += [(key, "body", schema, schema) for key, schema in properties.items()]
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code><td>{place}<td>{_kind(schema)}"
         f"<td>{_prose(about.get('description', ''))}"
         for name, place, schema, about in fields
     )
     header = "<tr><th>Parameter<th>In<th>Value<th>Meaning"
-    content = operation["responses"]["200"]["content"]["application/json"]
-    example = (
-        f"<pre>{escape(_compact(content['example']), quote=False)}</pre>"
+    examples = [
+        content["example"]
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+        for content in response.get("content", {}).values()
         if "example" in content
-        else ""
+    ]
+    example = "".join(
+        f"<pre>{escape(_compact(shown), quote=False)}</pre>" for shown in examples[:1]
     )
+    media_types = dict.fromkeys(
+        media_type
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+        for media_type in response.get("content", ())
+    )
+    sent = ", ".join(f"<code>{escape(media_type)}</code>" for media_type in media_types)
     return (
         f'<h2 id="{escape(operation["operationId"])}"><b>{method.upper()}</b> '
         f"{escape(address)}</h2>{_prose(operation['description'])}"
-        f"{f'<table>{header}{rows}</table>' if rows else ''}{example}"
+        f"{f'<table>{header}{rows}</table>' if rows else ''}"
+        f"{f'<p>Answers with {sent}.</p>' if sent else ''}{example}"
     )
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    choices = schema.get("enum")
-    kinds = [part.get("type") for part in schema.get("anyOf", [schema])]
-    text = ", ".join(f"<code>{escape(choice)}</code>" for choice in choices or ()) or " or ".join(
+    parts = schema.get("anyOf", [schema])
+    choices = schema.get("enum") or [choice for part in parts for choice in part.get("enum", ())]
+    kinds = [part.get("type") for part in parts]
+    text = ", ".join(f"<code>{escape(choice)}</code>" for choice in choices) or " or ".join(
         str(kind) for kind in kinds if kind and kind != "null"
     )
     default = schema.get("default")

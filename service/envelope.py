@@ -9,22 +9,41 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from store.query import Table
-
 _LONGEST_MESSAGE = 500
 
 
 class Answer(BaseModel):
-    """Rows under named columns, and what gave them. See :meth:`store.query.Table.to_json`."""
+    """Rows under named columns, and what gave them. See :meth:`store.query.Table.to_json`.
+
+    It has either `rows` or, where the request says `values=columns`, `values`.
+    """
 
     columns: list[str] = Field(description="Column names, in order.")
-    rows: list[list[Any]] = Field(description="One list per row, values in column order.")
+    rows: list[list[Any]] = Field(
+        default=[], description="One list per row, values in column order."
+    )
+    values: list[list[Any]] = Field(
+        default=[], description="One list per column, values in row order, instead of `rows`."
+    )
     truncated: bool = Field(description="True when `limit` cut the answer: there are more rows.")
     took_ms: float = Field(description="Milliseconds that the database took.")
     cypher: str = Field(description="The query that was run; it runs in any Neo4j client.")
     parameters: dict[str, Any] = Field(description="Values of its parameters.")
     notes: list[str] = Field(
         default=[], description="What a reader must know of the values; absent where nothing."
+    )
+    nonfinite: list[str] = Field(
+        default=[],
+        description="Columns whose texts `NaN`, `Infinity` and `-Infinity` are numbers; absent "
+        "where there is none.",
+    )
+    after: str | None = Field(
+        default=None,
+        description="What the parameter `after` takes to go on behind the last row; absent where "
+        "no row follows, or where this answer cannot go on.",
+    )
+    next: str | None = Field(
+        default=None, description="Address of the next page; there where `after` is."
     )
 
 
@@ -41,11 +60,6 @@ class Failure(BaseModel):
     """The answer to every request that did not succeed."""
 
     error: Problem
-
-
-def answer(table: Table) -> Response:
-    """The success envelope. Rendering takes a while for many rows: not for the event loop."""
-    return _json(200, table.to_json())
 
 
 def failure(

@@ -45,7 +45,7 @@ def _answer(query: Query, rows: list[list[Any]], **parameters: Any) -> Table:
 _OWN = "MATCH (network:Network) WHERE network.links > $least RETURN network.name AS name"
 
 EXAMPLES = {
-    "runs": Example("/v1/runs", _answer(catalogue.RUNS, [["tiny-run", 1, 0, 0]])),
+    "runs": Example("/v1/runs", _answer(catalogue.RUNS, [["tiny-run", 1, 0, 0]], after=None)),
     "dynamics": Example(
         "/v1/runs/tiny-run/dynamics?statistic=fluctuation&convention=cnt",
         _answer(
@@ -72,6 +72,7 @@ EXAMPLES = {
                 ]
             ],
             run="tiny-run",
+            after=None,
         ),
     ),
     "layers": Example(
@@ -84,6 +85,7 @@ EXAMPLES = {
                 ["fc2", 2, "linear", "identity", 2, [2], True, 6, 0, ["fc1"]],
             ],
             network="tiny",
+            after=-1,
         ),
     ),
     "neurons": Example(
@@ -96,7 +98,7 @@ EXAMPLES = {
                 [2, "4", 0.3, None, None, [], 2, 2],
             ],
             first=2,
-            size=3,
+            last=4,
         ),
     ),
     "neuron": Example(

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.envelope import failure
+from service.envelope import Problem, failure, sentence
 from store import errors
 
 _log = logging.getLogger("weightome.service")
@@ -31,6 +31,7 @@ STATUS: dict[type[errors.WeightomeError], int] = {
     errors.MissingCapability: 503,
     errors.InvalidQuery: 400,
     errors.TimeLimitExceeded: 504,
+    errors.Cancelled: 499,
     errors.MemoryLimitExceeded: 507,
     errors.ConstraintViolated: 409,
     errors.TransactionFailed: 503,
@@ -96,6 +97,12 @@ def status_of(kind: type[errors.WeightomeError]) -> int:
     raise KeyError(f"{kind.__name__} has no HTTP status")
 
 
+def told(error: errors.WeightomeError | Refusal) -> Problem:
+    """What a client is told of an error."""
+    message = UNAVAILABLE if isinstance(error, _OPERATORS) else str(error)
+    return Problem(code=error.code, message=sentence(message))
+
+
 async def respond(_: Request, error: Exception) -> Response:
     """The error envelope for any error that is expected; others go on to the shield."""
     match error:
@@ -103,8 +110,8 @@ async def respond(_: Request, error: Exception) -> Response:
             status = status_of(type(error))
             if status >= 500:
                 _log.warning("%d %s: %s", status, error.code, error)
-            message = UNAVAILABLE if isinstance(error, _OPERATORS) else str(error)
-            return failure(status, error.code, message)
+            problem = told(error)
+            return failure(status, problem.code, problem.message)
         case Refusal():
             return error.response()
         case RequestValidationError():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
 from fastapi import Path, Query
@@ -41,12 +41,6 @@ LayerName = Annotated[
 NeuronIndex = Annotated[
     int, Path(ge=0, description="Position of the neuron in its layer, from 0.", examples=[2])
 ]
-OfRun = Annotated[
-    str | None, Query(description="Only the snapshots of this run.", examples=["tiny-run"])
-]
-LinkCount = Annotated[
-    int, Query(description="How many links per direction, strongest first.", examples=[2])
-]
 Limit = Annotated[
     int | None,
     Query(
@@ -65,5 +59,22 @@ Seconds = Annotated[
         description="Time limit of each database query, in seconds; at most, and by default, "
         "the service's own.",
         examples=[10],
+    ),
+]
+FormatName = Annotated[
+    Literal["json", "csv", "ndjson", "arrow"] | None,
+    Query(
+        alias="format",
+        description="What the answer is sent as; default: what the header `Accept` likes best, "
+        "and JSON where it says nothing.",
+        examples=["json"],
+    ),
+]
+Values = Annotated[
+    Literal["rows", "columns"],
+    Query(
+        description="Whether JSON has `rows`, one list for each, or `values`, one list for each "
+        "column.",
+        examples=["rows"],
     ),
 ]

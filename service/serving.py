@@ -7,12 +7,14 @@ import errno
 import ipaddress
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from service.connections import BoundedConnection
 from store.errors import PortTaken, SettingsError
 
 # How long answers that are under way may take to finish after Ctrl-C, in seconds. What is cut off
@@ -83,30 +85,35 @@ def url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: FastAPI, listening: socket.socket, *, access_log: bool = False) -> None:
-    """Serves until SIGINT or SIGTERM.
-
-    Parameters
-    ----------
-    access_log
-        Writes a line per request to the log ``uvicorn.access``.
-    """
+def run(app: FastAPI, listening: socket.socket) -> None:
+    """Serves until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=BoundedConnection,
         ws="none",
         lifespan="on",
         log_config=None,
-        access_log=access_log,
+        # service.access_log has its own.
+        access_log=False,
         server_header=False,
         # Who asks is nobody's business here, so no header is trusted to say it.
         proxy_headers=False,
         timeout_graceful_shutdown=_PATIENCE,
     )
-    asyncio.run(_Server(config).serve([listening]))
+    asyncio.run(_Server(config, app.state.before_stop).serve([listening]))
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, before_stop: list[Callable[[], None]]) -> None:
+        super().__init__(config)
+        self._before_stop = before_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends first what would otherwise go on until our patience with it is over."""
+        for end in self._before_stop:
+            end()
+        super().handle_exit(sig, frame)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if sockets and self.started:

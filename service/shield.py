@@ -1,4 +1,4 @@
-"""The outermost layer: security headers on every response, and no unexpected error gets out."""
+"""Security headers on every response, and no unexpected error gets out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.failures import Refusal
+from service.visits import visit_of
 
 _log = logging.getLogger("weightome.service")
 
@@ -48,7 +49,12 @@ class Shield:
         try:
             await self.app(scope, receive, shielded)
         except Exception:
-            _log.exception("Unexpected error at %s %r", scope["method"], scope["path"])
+            _log.exception(
+                "Unexpected error at %s %r (request %s)",
+                scope["method"],
+                scope["path"],
+                visit_of(scope).id,
+            )
             if started:
                 raise
             refusal = Refusal(
