@@ -32,6 +32,8 @@ def store_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
         yield {
             "WEIGHTOME_URI": os.environ["WEIGHTOME_TEST_URI"],
             "WEIGHTOME_PASSWORD": os.environ["WEIGHTOME_TEST_PASSWORD"],
+            # Nothing of a test belongs into the home of whoever runs it.
+            "WEIGHTOME_HOME": str(tmp_path_factory.mktemp("weightome-home")),
         }
         return
     from store.local.server import down, up

@@ -77,10 +77,14 @@ def test_layer_names_with_slashes(database: Database, stored: Callable[..., str]
     name = stored(dense_network([np.eye(3), np.eye(3)], names=["a", "a/1"]))
     assert catalogue.neurons(database, name, "a/1").column("in_degree") == [3, 3, 3]
     assert catalogue.neuron(database, name, "a/1", 2).rows[0] == ["in", "a", 2, 1.0]
+    assert catalogue.neuron(database, name, "a", 1).rows[0] == ["in", "input", 1, 1.0]
+    for index in (-1, 3):
+        with pytest.raises(NotFound, match="has neurons 0 to 2"):
+            catalogue.neuron(database, name, "a", index)
 
 
 def test_pandas_keeps_the_question(database: Database, tiny: str) -> None:
     frame = catalogue.layers(database, tiny).to_pandas()
     assert frame.loc[frame.layer == "fc1", "size"].tolist() == [3]
-    assert frame.attrs["parameters"] == {"network": "tiny"}
+    assert frame.attrs["parameters"] == {"network": "tiny", "after": -1}
     assert "MATCH (network:Network {name: $network})" in frame.attrs["cypher"]

@@ -39,6 +39,8 @@ TYPED: dict[str, object] = {
             "flat",
             "signs",
             "middle",
+            "drawn",
+            "ways",
         )
     },
     "weights": [0.5],

@@ -53,7 +53,9 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def _expected(matrices: list[Any], options: dict[str, Any]) -> tuple[set[int], dict[Any, float]]:
+def expected_part(
+    matrices: list[Any], options: dict[str, Any]
+) -> tuple[set[int], dict[Any, float]]:
     """Neurons and links, from the matrices alone."""
     names = ("input", "fc1", "fc2", "fc3")
     sizes = [matrices[0].shape[0], *(matrix.shape[1] for matrix in matrices)]
@@ -86,7 +88,7 @@ def name(database: Database) -> Iterator[str]:
 def test_selection(database: Database, name: str, options: dict[str, Any]) -> None:
     matrices = random_matrices(1)
     assert any((matrix == 0).any() for matrix in matrices)
-    neurons, links = _expected(matrices, options)
+    neurons, links = expected_part(matrices, options)
     of = Subgraph(**options)
     with projected(database, name, of) as part:
         assert database.read(SIZE, graph=part.graph).rows == [[len(neurons), len(links)]]

@@ -19,7 +19,8 @@ BAD: list[tuple[str, str, int, str]] = [
     ("GET", "//v1/networks", 404, "unknown_address"),
     ("GET", "/redoc", 404, "unknown_address"),
     ("GET", "/v1/networks/../../etc/passwd", 404, "unknown_address"),
-    ("POST", "/v1/networks", 405, "method_not_allowed"),
+    ("POST", "/v1/runs", 405, "method_not_allowed"),
+    ("PUT", "/v1/networks", 405, "method_not_allowed"),
     ("DELETE", f"{TINY}/layers", 405, "method_not_allowed"),
     ("PUT", "/health", 405, "method_not_allowed"),
     ("OPTIONS", "/v1/runs", 405, "method_not_allowed"),
@@ -82,7 +83,7 @@ def test_bad_request(
 
 
 def test_a_405_says_what_is_allowed(client: httpx.Client) -> None:
-    assert client.post("/v1/networks").headers["allow"] == "GET"
+    assert client.post("/v1/runs").headers["allow"] == "GET"
 
 
 def test_a_misspelt_parameter_is_named_with_those_that_exist(client: httpx.Client) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -40,10 +39,8 @@ def _fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
 def test_a_signal_ends_it_with_0(start: Start, number: signal.Signals) -> None:
     with start() as running:
         assert running.client.get("/health").status_code == 200
-        started = time.monotonic()
         running.process.send_signal(number)
-        assert running.process.wait(10) == 0
-        assert time.monotonic() - started < 5
+        assert running.process.wait(60) == 0
         assert running.log() == ""
 
 
@@ -51,11 +48,11 @@ def test_a_signal_ends_it_also_under_a_slow_question(start: Start) -> None:
     slow = "UNWIND range(1, 100000000) AS x UNWIND range(1, 1000) AS y RETURN sum(x % y) AS s"
     with start("--enable-cypher") as running, ThreadPoolExecutor(1) as threads:
         answer = threads.submit(running.client.post, "/v1/cypher", json={"cypher": slow})
-        time.sleep(1)
-        started = time.monotonic()
+        while "weightome_questions_running 1.0" not in running.client.get("/metrics").text:
+            assert not answer.done()
         running.process.terminate()
-        assert running.process.wait(20) == 0
-        assert time.monotonic() - started < 10
+        # Long before the time limit of the question.
+        assert running.process.wait(60) == 0
         check(answer.result(), 503, "stopping")
         assert "Traceback" not in running.log()
 
@@ -81,7 +78,8 @@ def test_settings_that_cannot_work_end_it_at_once(command_environment: dict[str,
 
 def test_it_starts_without_its_database(start: Start) -> None:
     with start(WEIGHTOME_URI="bolt://127.0.0.1:1", WEIGHTOME_PASSWORD="x") as running:
-        check(running.client.get("/health"), 503, "store_unreachable")
+        check(running.client.get("/ready"), 503, "store_unreachable")
+        assert running.client.get("/health").json() == {"status": "ok"}
         check(running.client.get("/v1/runs"), 503, "store_unreachable")
         assert running.client.get("/docs").status_code == 200
         assert "bolt://127.0.0.1:1" in running.log()
@@ -131,7 +129,9 @@ def test_no_other_origin_may_read(client: httpx.Client) -> None:
 
 def test_it_is_quiet_unless_asked(start: Start, service: Service) -> None:
     assert service.client.get("/health").status_code == 200
-    assert "GET /health" not in service.log()
+    assert "/health" not in service.log()
     with start("--access-log") as running:
-        running.client.get("/health")
-        assert "GET /health" in running.log()
+        # A line is written once its answer is sent: the next request comes after that.
+        for address in ("/health", "/docs"):
+            running.client.get(address)
+        assert '"path":"/health"' in running.log()

@@ -12,7 +12,7 @@ import pytest
 from queries.mounting import mount
 from queries.question import Question
 from queries.registry import questions
-from service.questions import example_address
+from service.places import example_target
 from store.commandline import application, run
 from store.database import Database
 from tests.http.envelope import check, close
@@ -61,7 +61,7 @@ def expected(database: Database, examples: None, question: Question) -> dict[str
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 def test_over_http(client: httpx.Client, question: Question, expected: dict[str, Any]) -> None:
-    answer = client.get(example_address(question))
+    answer = client.get(example_target(question))
     assert answer.status_code == 200, answer.text
     assert _stable(answer.json()) == _stable(expected)
     assert answer.json()["rows"] == close(expected["rows"])

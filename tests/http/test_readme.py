@@ -98,12 +98,15 @@ def test_curl(demo: str, service: Service) -> None:
     agree(service.client.get(address).text, COMMANDS[command])
 
 
-def test_python_blocks(demo: str, command_environment: dict[str, str]) -> None:
+def test_python_blocks(
+    demo: str, command_environment: dict[str, str], service: Service
+) -> None:
     """The Python of the README runs, with a model where it takes one."""
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     model = "import torch\nmodel = torch.nn.Linear(3, 2)\n"
     program = model + "\n".join(blocks) + "\ningest.delete(database, 'mnist-100')\n"
+    program = program.replace("http://127.0.0.1:8080", str(service.client.base_url))
     program = program.replace("with connect() as database:", "database = connect()\nif database:")
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -115,3 +118,4 @@ def test_python_blocks(demo: str, command_environment: dict[str, str]) -> None:
         timeout=120,
     )
     assert "MATCH (network:Network {name: $network})" in done.stdout
+    assert "shape: (122, 6)" in done.stdout

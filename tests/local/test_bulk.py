@@ -55,6 +55,18 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     down(chosen, console=Console(quiet=True))
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """That of a command that shall build into the same home."""
+    inherited = {key: value for key, value in os.environ.items() if "WEIGHTOME" not in key}
+    return inherited | {
+        "WEIGHTOME_HOME": str(settings.home),
+        "WEIGHTOME_CACHE": str(settings.cache_folder),
+        "WEIGHTOME_HEAP_MB": "1024",
+        "WEIGHTOME_PAGE_CACHE_MB": "256",
+        "WEIGHTOME_PORT": "0",
+    }
+
+
 def emptied(settings: Settings) -> None:
     with connect(settings) as database:
         for name in catalogue.networks(database).column("network"):
@@ -211,16 +223,11 @@ build(load(), [Named(mixed(), "killed")], console=Console(file=Killing()))
 
 def test_killed(settings: Settings) -> None:
     """What is left is a hidden network, which the next ingest removes."""
-    environment = {key: value for key, value in os.environ.items() if "WEIGHTOME" not in key}
-    environment |= {
-        "WEIGHTOME_HOME": str(settings.home),
-        "WEIGHTOME_CACHE": str(settings.cache_folder),
-        "WEIGHTOME_HEAP_MB": "1024",
-        "WEIGHTOME_PAGE_CACHE_MB": "256",
-        "WEIGHTOME_PORT": "0",
-    }
     killed = subprocess.run(
-        [sys.executable, "-c", BUILDER, "being verified"], env=environment, cwd=ROOT, check=False
+        [sys.executable, "-c", BUILDER, "being verified"],
+        env=environment(settings),
+        cwd=ROOT,
+        check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     with connect(settings) as database:
@@ -240,17 +247,11 @@ def test_every_weight_to_the_bit_by_command(settings: Settings, tmp_path: Path) 
     files = [str(tmp_path / f"{name}.safetensors") for name in models]
     for file, tensor in zip(files, models.values(), strict=True):
         save_file({"weight": tensor}, file)
-    environment = {key: value for key, value in os.environ.items() if "WEIGHTOME" not in key}
-    environment |= {
-        "WEIGHTOME_HOME": str(settings.home),
-        "WEIGHTOME_CACHE": str(settings.cache_folder),
-        "WEIGHTOME_PORT": "0",
-    }
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "weightome.py", "ingest", *files, "--bulk", *options],
-            env=environment,
+            env=environment(settings),
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from queries import answers
 from queries.answers import FIND_ANSWER, kept
+from store.cancelling import Cancelling
 from store.database import Answer, Database
 from store.errors import PermissionDenied, StoreUnreachable
 from store.query import Table
@@ -32,6 +32,7 @@ class ReadersAccount:
         write: bool,
         seconds: float | None,
         row_cap: int | None,
+        cancelling: Cancelling | None = None,
     ) -> Answer:
         if write:
             raise self.failure
@@ -88,7 +89,7 @@ def test_a_body_holds_every_value() -> None:
             return Answer(FIND_ANSWER.columns, [[7, None]])
 
     kept(Database(Keeps(PermissionDenied("Not reached."))), "tiny", "one", {}, lambda _: TABLE)
-    found = answers._table(json.loads(bodies[0]), 2.0)
+    found = answers._page(bodies[0], 2.0, None, 10)
     assert found == Table(
         ("x",), [[0.1], [float("inf")]], "RETURN $x AS x", {"x": 1}, False, 2.0, ("A note.",)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -67,6 +68,40 @@ def test_the_wheel_carries_licence_and_command(wheel: zipfile.ZipFile) -> None:
     assert texts["licenses/LICENSE"] == (ROOT / "LICENSE").read_text("utf-8")
     assert "License-Expression: Apache-2.0" in texts["METADATA"]
     assert "weightome = weightome:main" in texts["entry_points.txt"]
+
+
+SERVED = """
+import asyncio, json, re
+import service
+from service.application import create
+from service.inside import Inside
+from store.errors import StoreUnreachable
+
+def no_database():
+    raise StoreUnreachable("None is needed.")
+
+async def served():
+    inside = Inside(create(no_database))
+    status, page = await inside.get("/")
+    found = {"/": status}
+    for path in re.findall(r'"\\./(page/[^"]+)"', page.decode()):
+        found[path] = (await inside.get(f"/{path}"))[0]
+    return found
+
+print(json.dumps([service.__file__, asyncio.run(served())]))
+"""
+
+
+def test_the_wheel_serves_its_page(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    file, statuses = json.loads(done.stdout)
+    assert Path(file).is_relative_to(tmp_path)
+    assert set(statuses.values()) == {200}
+    assert {"/", "page/app.js", "page/page.css", "page/panels/neurons.js"} <= statuses.keys()
 
 
 # -- requirements --------------------------------------------------------------------------------

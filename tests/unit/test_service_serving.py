@@ -60,22 +60,24 @@ def test_beyond_this_machine_a_token_is_required() -> None:
             options_for(Settings(token=None), listening)
         options = options_for(Settings(token=SecretStr("t")), listening)
         assert options.hosts is None
+        several = Settings(token=None, tokens=SecretStr("read:0123456789abcdef"))
+        assert options_for(several, listening).tokens is not None
         assert options_for(
-            Settings(token=SecretStr("t")), listening, allowed=["Models.Example"]
+            Settings(token=SecretStr("t")), listening, hosts=["Models.Example"]
         ).hosts == frozenset({"models.example"})
 
 
 def test_on_loopback_only_loopback_names_are_answered_to() -> None:
     with serving.bind("127.0.0.2", 0) as listening:
-        options = options_for(Settings(token=None), listening, allowed=["Models.Example"])
+        options = options_for(Settings(token=None), listening, hosts=["Models.Example"])
         assert options.hosts == LOOPBACK_HOSTS | {"127.0.0.2", "models.example"}
-        assert options.token is None
+        assert options.tokens is None
         assert not options.cypher
 
 
-def test_an_empty_token_protects_nothing_and_is_refused() -> None:
-    with (
-        serving.bind("127.0.0.1", 0) as listening,
-        pytest.raises(SettingsError, match="WEIGHTOME_TOKEN is empty"),
-    ):
-        options_for(Settings(token=SecretStr("")), listening)
+def test_an_origin_that_cannot_be_is_refused_at_the_start() -> None:
+    with serving.bind("127.0.0.1", 0) as listening:
+        options = options_for(Settings(), listening, origins=["https://A.example:443"])
+        assert options.origins == frozenset({"https://a.example"})
+        with pytest.raises(SettingsError, match="no origin"):
+            options_for(Settings(), listening, origins=["*"])
