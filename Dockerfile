@@ -13,11 +13,13 @@ RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheel . \
     && /opt/weightome/bin/pip install --no-deps --no-index /wheel/*.whl
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin weightome
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin weightome \
+    && install --directory --owner weightome --mode 0700 /spool
 COPY --from=build /opt/weightome /opt/weightome
 ENV PATH=/opt/weightome/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER weightome
 EXPOSE 8080
 # Not loopback, so the service refuses to start without WEIGHTOME_TOKEN.
 ENTRYPOINT ["weightome"]
-CMD ["serve", "--host", "0.0.0.0", "--port", "8080"]
+# Uploaded files wait in /spool; on a volume they also outlive the container.
+CMD ["serve", "--host", "0.0.0.0", "--port", "8080", "--spool", "/spool"]
