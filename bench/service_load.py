@@ -1,9 +1,9 @@
 """The service under load: 64 clients for a minute over a network of 1.8 million links.
 
-Each client asks one question after the other, as a page does; the table tells how many were
-answered, how many failed, and how long half and 99 % of the answers took. ``--restart`` stops Neo4j
-a third of the way and starts it again: what fails meanwhile must be a 503, and the last third is as
-the first. Only this machine is asked; it stops by itself.
+Each client asks one question after the other, those that a page asks about a network. The table
+tells how many were answered, how many failed, and how long half and 99 % of the answers took.
+``--restart`` stops Neo4j a third of the way and starts it again: what fails meanwhile must be a
+503, and the last third is as the first. Only this machine is asked; it stops by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -25,7 +25,9 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import torch
 
+import ingest
 from ingest import writer
 from store.commandline import print_table
 from store.connection import connect
@@ -33,7 +35,6 @@ from store.errors import WeightomeError
 from store.local.server import down, up
 from store.query import Table
 from store.settings import Settings, load
-from tests.networks import dense_network
 
 SIZES = (784, 1000, 1000, 10)
 ADDRESSES = (
@@ -44,7 +45,9 @@ ADDRESSES = (
     "/v1/networks/load/links",
     "/v1/networks/load/layers/{layer}/neurons/{neuron}?k=10",
     "/v1/networks/load/layers/{layer}/neurons?limit=200",
-    "/v1/networks/load/paths?source=input/{neuron}&target=fc3&k=3",
+    "/v1/networks/load/histogram?bins=40",
+    "/v1/networks/load/weight-matrix?source=input&target=fc1",
+    "/v1/networks/load/neuron-card?neuron={layer}/{neuron}",
 )
 COLUMNS = ("question", "answers", "errors", "per_second", "median_ms", "p99_ms", "greatest_ms")
 _ANSWERS_AT = re.compile(r"Weightome answers at (\S+) ")
@@ -147,13 +150,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--restart", action="store_true", help="stop and start Neo4j meanwhile")
     options = parser.parse_args()
-    random = np.random.default_rng(0)
-    matrices = [random.normal(size=ends).astype(np.float32) for ends in pairwise(SIZES)]
+    torch.manual_seed(0)
+    layers = {
+        f"fc{number}": torch.nn.Linear(*ends) for number, ends in enumerate(pairwise(SIZES), 1)
+    }
+    model = torch.nn.Sequential(OrderedDict(layers))
+    network = ingest.read(model, input_shape=(SIZES[0],))
     with tempfile.TemporaryDirectory(prefix="weightome-") as home:
         settings = Settings(uri=None, home=Path(home), cache=load().cache_folder, port=0)
         try:
             with connect(settings) as database:
-                writer.write(database, dense_network(matrices), name="load")
+                writer.write(database, network, name="load")
             with service(settings) as url:
                 outcomes = asyncio.run(
                     load_service(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from queries import pages
+from queries.turns import Turns
 from store.database import Database
 from store.errors import Conflict, InvalidArgument, PermissionDenied
 from store.query import Query, Table
@@ -22,6 +24,7 @@ from store.values import plain
 MOST_ROWS: Final = 100_000
 LONGEST: Final = 16_000_000
 """Characters of a longer answer are not kept: reading them would take as long as asking."""
+_TURNS: Final = Turns()
 
 FIND_ANSWER = Query(
     "find_answer",
@@ -85,26 +88,43 @@ def kept(
     """
     place = None if after is None else _place(after)
     key = _key(question, arguments)
-    found = database.read(FIND_ANSWER, network=network, key=key)
-    if not found.rows:
+    identity, page = _found(database, network, key, place)
+    if identity is None:
         return ask(database)
-    identity, body = found.rows[0]
-    if body is not None:
-        return _page(body, found.took_ms, place, database.row_cap)
-    answer = ask(database.limited(row_cap=max(database.row_cap, MOST_ROWS)))
-    body = None if answer.truncated else _body(answer)
-    if body is not None and _keep(
-        database, id=identity, network=network, key=key, question=question, body=body
-    ):
-        if place is None and len(answer.rows) <= database.row_cap:
-            return answer
-        # Another one may have kept theirs a moment before: pages are of what is kept.
-        again = database.read(FIND_ANSWER, network=network, key=key).rows
-        if again and again[0][1] is not None:
-            return _page(again[0][1], answer.took_ms, place, database.row_cap)
+    if page is not None:
+        return page
+    # Ten readers of a page that was just opened shall not have ten answers made.
+    with _TURNS.of(f"{network} {key}", database.read_seconds):
+        identity, page = _found(database, network, key, place)
+        if identity is None:
+            return ask(database)
+        if page is not None:
+            return page
+        answer = ask(database.limited(row_cap=max(database.row_cap, MOST_ROWS)))
+        body = None if answer.truncated else _body(answer)
+        if body is not None and _keep(
+            database, id=identity, network=network, key=key, question=question, body=body
+        ):
+            if place is None and len(answer.rows) <= database.row_cap:
+                return answer
+            # Another process may have kept its own a moment before: pages are of what is kept.
+            _, page = _found(database, network, key, place)
+            if page is not None:
+                return replace(page, took_ms=answer.took_ms)
     if place is not None:
         raise _gone()
     return answer.cut(database.row_cap)
+
+
+def _found(
+    database: Database, network: str, key: str, place: tuple[str, int] | None
+) -> tuple[int | None, Table | None]:
+    """The id of a network, and a page of the answer that is kept with it, if one is."""
+    found = database.read(FIND_ANSWER, network=network, key=key)
+    if not found.rows:
+        return None, None
+    identity, body = found.rows[0]
+    return identity, None if body is None else _page(body, found.took_ms, place, database.row_cap)
 
 
 def _body(answer: Table) -> str | None:

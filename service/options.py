@@ -57,7 +57,7 @@ class Options:
     origins: frozenset[str] = frozenset()
     concurrent: int = 8
     waiting: int = 128
-    patience_seconds: float = 10.0
+    patience_seconds: float = 30.0
     body_bytes: int = 1_000_000
     body_seconds: float = 30.0
     upload_bytes: int = 2_000_000_000

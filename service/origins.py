@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -87,6 +88,19 @@ def is_foreign(headers: Headers, scheme: str, allowed: Collection[str]) -> bool:
     return sent is not None and sent != f"{scheme}://{headers.get('host', '').lower()}"
 
 
+EXPOSED: Final = (
+    "Content-Disposition",
+    "Link",
+    "Location",
+    "Retry-After",
+    "Weightome-Notes",
+    "Weightome-Took-Ms",
+    "Weightome-Truncated",
+    "X-Request-ID",
+)
+"""Headers of an answer that a page of another origin may read."""
+
+
 class SharedOrigins(CORSMiddleware):
     """ASGI middleware that lets pages of some origins use the service (CORS).
 
@@ -105,7 +119,7 @@ class SharedOrigins(CORSMiddleware):
             allow_origins=origins,
             allow_methods=("GET", "HEAD", "POST", "DELETE"),
             allow_headers=("Authorization", "Last-Event-ID", "X-Request-ID"),
-            expose_headers=("Content-Disposition", "Location", "Retry-After", "X-Request-ID"),
+            expose_headers=EXPOSED,
             # A page from the network may reach a service on this machine: the operator named it.
             allow_private_network=True,
         )

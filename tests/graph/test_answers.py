@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -13,7 +15,7 @@ from ingest.writer import write
 from queries import answers
 from queries.strength import STRENGTH, strength
 from store.database import Database
-from store.errors import NotFound
+from store.errors import NotFound, TimeLimitExceeded
 from store.query import Query, Table
 from tests.networks import hand_checkable
 
@@ -67,6 +69,45 @@ def test_defaults_and_positions_are_the_same_question(database: Database, name: 
     strength(database, name)
     strength(database, name, convention="plain", bias=False)
     assert _count(database, name) == 1
+
+
+def test_those_who_ask_the_same_at_once_have_one_answer_made(database: Database, name: str) -> None:
+    made, everyone = [], threading.Barrier(6)
+
+    def ask(asked: Database) -> Table:
+        made.append(threading.get_ident())
+        return asked.read(
+            Query("slow", "", "UNWIND range(1, 1000000) AS i RETURN sum(i) AS n", ("n",))
+        )
+
+    def caller(_: int) -> Table:
+        everyone.wait(20)
+        return answers.kept(database, name, "slow", {}, ask)
+
+    with ThreadPoolExecutor(6) as pool:
+        tables = list(pool.map(caller, range(6), timeout=60))
+    assert [table.rows for table in tables] == [[[500_000_500_000]]] * 6
+    assert len(made) == 1
+
+
+def test_whoever_waits_for_another_keeps_their_own_time_limit(
+    database: Database, name: str
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def ask(asked: Database) -> Table:
+        begun.set()
+        assert release.wait(60)
+        return asked.read(Query("one", "", "RETURN 1 AS x", ("x",)))
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(answers.kept, database, name, "one", {}, ask)
+        assert begun.wait(60)
+        with pytest.raises(TimeLimitExceeded, match="Another caller asks the same"):
+            answers.kept(database.limited(seconds=0.2), name, "one", {}, ask)
+        release.set()
+        assert first.result(60).rows == [[1]]
+    assert answers.kept(database, name, "one", {}, ask).rows == [[1]], "its turn is over"
 
 
 def test_other_arguments_have_their_own_answer(database: Database, name: str) -> None:

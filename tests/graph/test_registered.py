@@ -49,6 +49,7 @@ TYPED: dict[str, object] = {
     **{key: {"relu": 0.0} for key in ("lows", "highs")},
     **dict.fromkeys(("bias", "unit"), False),
     "properties": {},
+    "after": None,
     "near_zero": 0.5,
     "heaviest": 0.5,
 }

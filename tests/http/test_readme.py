@@ -98,9 +98,7 @@ def test_curl(demo: str, service: Service) -> None:
     agree(service.client.get(address).text, COMMANDS[command])
 
 
-def test_python_blocks(
-    demo: str, command_environment: dict[str, str], service: Service
-) -> None:
+def test_python_blocks(demo: str, command_environment: dict[str, str], service: Service) -> None:
     """The Python of the README runs, with a model where it takes one."""
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 3
