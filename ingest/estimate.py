@@ -84,5 +84,5 @@ def refuse_large(network: Network) -> None:
     raise InputError(
         f"The network has {expected.links + expected.wires:,} links, which take about "
         f"{expected.disk_bytes / 1e9:,.0f} GB on disk and {expected.seconds / 3600:,.1f} hours: "
-        "pass --yes (yes=True) to write them all the same."
+        "'weightome ingest --yes' (yes=True) writes them all the same."
     )

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import pytest
 
 from queries import question as module
+from queries.docstrings import parameter_texts, plain_text
 from queries.mounting import command
-from queries.question import REQUIRED, parameter_texts, plain_text, question, symmetry_sentence
+from queries.question import REQUIRED, question, symmetry_sentence
 from store.database import Database
 from store.query import Table
 
