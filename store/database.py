@@ -373,7 +373,7 @@ class DriverConnection:
 
 
 def _retried(
-    attempt: Callable[[], Answer], seconds: float, rest: Callable[[float], None] = time.sleep
+    attempt: Callable[[], Answer], seconds: float, rest: Callable[[float], None] | None = None
 ) -> Answer:
     """Tries again after transient errors, with longer and longer pauses.
 
@@ -395,7 +395,7 @@ def _retried(
             if time.monotonic() > deadline:
                 raise
         # Rivals that failed together shall not meet again.
-        rest(pause * random.uniform(0.8, 1.2))  # noqa: S311
+        (rest or time.sleep)(pause * random.uniform(0.8, 1.2))  # noqa: S311
         pause *= 2
 
 

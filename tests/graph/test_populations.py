@@ -276,7 +276,7 @@ def test_what_is_arranged_stands_out(database: Database, stored: Callable[..., s
 @pytest.mark.parametrize(
     ("of", "sentence"),
     [
-        (Statistic("speed"), "question cannot be 'speed': choose from strength, layer-strength"),
+        (Statistic("speed"), "question cannot be 'speed': choose from .*strength, layer-strength"),
         (Statistic("links", "speed"), "column cannot be 'speed': choose from layer, layer_index"),
         (Statistic("links", "layer"), "'layer' of 'links' holds no numbers"),
         (Statistic("links", "mean", "mode"), "aggregate cannot be 'mode'"),  # type: ignore[arg-type]

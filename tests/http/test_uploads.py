@@ -301,7 +301,7 @@ def test_a_service_without_uploads(start: Start, tmp_path: Path) -> None:
         check(running.client.delete("/v1/networks/off"), 404, "not_found")
 
 
-def test_a_spool_that_cannot_be(start: Start, tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be(start: Start, server: tuple[str, str], tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with (
@@ -309,7 +309,9 @@ def test_a_spool_that_cannot_be(start: Start, tmp_path: Path) -> None:
         start("--spool", str(file)),
     ):
         pass
-    with start(WEIGHTOME_HOME=str(file)) as running:
+    uri, password = server
+    known = {"WEIGHTOME_URI": uri, "WEIGHTOME_PASSWORD": password}
+    with start(WEIGHTOME_HOME=str(file), **known) as running:
         assert "takes no files" in running.log()
         check(running.client.get("/v1/jobs"), 403, "uploads_disabled")
 
@@ -433,23 +435,27 @@ def test_delete(client: httpx.Client, database: Database, tmp_path: Path) -> Non
     assert counts(database) == before
 
 
+# The store is not a new one: that has no node of its own yet.
+@pytest.mark.usefixtures("tiny")
 def test_a_network_that_is_being_written_is_not_deleted(
     start: Start, database: Database, tmp_path: Path
 ) -> None:
     small = dense_file(tmp_path / "small.safetensors", 3, 2)
     large = dense_file(tmp_path / "large.safetensors", 300, 400)
     before = counts(database)
-    with start("--spool", str(tmp_path / "spool"), WEIGHTOME_BLOCK_LINKS="500") as running:
+    with (
+        start("--spool", str(tmp_path / "spool"), WEIGHTOME_BLOCK_LINKS="500") as running,
+        start() as other,
+    ):
         client = running.client
         assert ended(client, sent(client, small, name="both"))["state"] == "done"
         job = sent(client, large, name="both", replace=True)
         half_way(client, job)
         said = check(client.delete("/v1/networks/both"), 409, "conflict")
         assert job.rpartition("/")[2] in said
-        with start() as other:
-            # One that knows nothing of the job sees it in the store.
-            said = check(other.client.delete("/v1/networks/both"), 409, "conflict")
-            assert "Another process is writing" in said
+        # One that knows nothing of the job sees it in the store.
+        said = check(other.client.delete("/v1/networks/both"), 409, "conflict")
+        assert "Another process is writing" in said
         assert len(strengths(client, "both")) == 5, "the old one is there until the end"
         assert client.delete(job).status_code == 202
         assert ended(client, job)["state"] == "cancelled"
