@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -156,7 +155,7 @@ def error_of(code: str, message: str, status: int) -> errors.WeightomeError:
     >>> error_of("busy", "Try again.", 503)
     StoreUnreachable('Try again.')
     """
-    kind = _classes().get(code) or _REFUSALS.get(code) or _STATUSES.get(status)
+    kind = errors.classes().get(code) or _REFUSALS.get(code) or _STATUSES.get(status)
     if kind is None:
         kind = errors.StoreError if status >= 500 else errors.InvalidArgument
     return kind(message)
@@ -177,15 +176,3 @@ def _pause(answer: httpx.Response) -> float | None:
     if answer.status_code not in {429, 503} or not (after.isascii() and after.isdecimal()):
         return None
     return min(float(after), _LONGEST_PAUSE)
-
-
-@cache
-def _classes() -> dict[str, type[errors.WeightomeError]]:
-    """Every error by its code."""
-    found: dict[str, type[errors.WeightomeError]] = {}
-    waiting: list[type[errors.WeightomeError]] = [errors.WeightomeError]
-    while waiting:
-        kind = waiting.pop()
-        found[kind.code] = kind
-        waiting += kind.__subclasses__()
-    return found

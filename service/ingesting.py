@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -188,16 +188,10 @@ def _advanced(record: Record, message: Mapping[str, Any]) -> bool:
 
 def _error(told: Mapping[str, str]) -> WeightomeError | Refusal:
     """The error that a worker tells of."""
-    for kind in _kinds(WeightomeError):
-        if kind.code == told["code"]:
-            return kind(told["message"])
+    kind = errors.classes().get(told["code"])
+    if kind is not None:
+        return kind(told["message"])
     return Refusal(500, told["code"], told["message"])
-
-
-def _kinds(base: type[WeightomeError]) -> Iterator[type[WeightomeError]]:
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _kinds(kind)
 
 
 def _broken_off(status: int) -> Refusal:

@@ -17,12 +17,6 @@ from store.database import Database
 
 Answer = dict[str, Any]
 
-_OURS = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, errors.WeightomeError)
-}
-
 
 class Inside:
     """A service that only this process can ask.
@@ -49,7 +43,7 @@ class Inside:
         said: Answer = json.loads(body)
         if status != 200:
             error = said["error"]
-            raise _OURS.get(error["code"], errors.StoreError)(error["message"])
+            raise errors.classes().get(error["code"], errors.StoreError)(error["message"])
         return said
 
     async def get(self, target: str) -> tuple[int, bytes]:

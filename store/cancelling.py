@@ -33,11 +33,6 @@ class Cancelling:
         self._running: dict[object, Callable[[], None]] = {}
         self._cancelled = False
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether :meth:`cancel` was called."""
-        return self._cancelled
-
     def check(self) -> None:
         """Raises
         ------

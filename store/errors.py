@@ -38,6 +38,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 
 class WeightomeError(Exception):
     """Base of all errors raised on purpose; its text is one sentence for the user."""
@@ -159,3 +161,21 @@ class DiskUnusable(LocalServerError):
 
 class ServerFailed(LocalServerError):
     code = "server_failed"
+
+
+@cache
+def classes() -> dict[str, type[WeightomeError]]:
+    """Every error by its code.
+
+    Example
+    -------
+    >>> classes()["not_found"].__name__
+    'NotFound'
+    """
+    found: dict[str, type[WeightomeError]] = {}
+    waiting: list[type[WeightomeError]] = [WeightomeError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.code] = kind
+        waiting += kind.__subclasses__()
+    return found
