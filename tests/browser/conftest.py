@@ -34,7 +34,9 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 60_000
 
 
-@pytest.fixture(scope="session")
+# One for each file: Playwright keeps an event loop running in this thread, so as long as it is there
+# no other test could run one.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The machine's own Chromium. Where there is none tests are skipped, but not in CI."""
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)

@@ -193,7 +193,7 @@ def test_one_question_too_many_is_busy_while_watchers_still_get_an_answer() -> N
         assert release.wait(20)
         return [["r", 1, 0, 0]]
 
-    with served(slow, concurrent=2) as client, ThreadPoolExecutor(2) as threads:
+    with served(slow, concurrent=2, waiting=0) as client, ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(client.get, "/v1/runs") for _ in range(2)]
         for _ in waiting:
             assert running.acquire(timeout=20)
