@@ -34,8 +34,8 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 60_000
 
 
-# One for each file: Playwright keeps an event loop running in this thread, so as long as it is there
-# no other test could run one.
+# One for each file: Playwright keeps an event loop running in this thread, and beside that loop
+# no other test can run one.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The machine's own Chromium. Where there is none tests are skipped, but not in CI."""
