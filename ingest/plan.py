@@ -21,7 +21,8 @@ from ingest.network import Network
 from ingest.parallel import meet
 from ingest.sums import LinkSums
 from store import views
-from store.errors import InputError, UnreadableModel, VerificationFailed
+from store.errors import UnreadableModel, VerificationFailed
+from store.files import whole_file
 from store.query import Table
 
 VERSION = 1
@@ -172,10 +173,8 @@ class Plan:
             "fingerprint": self.fingerprint,
         }
         lines = (head, *(block.to_json() for block in self.blocks))
-        try:
-            file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-        except OSError as error:
-            raise InputError(f"{str(file)!r} cannot be written: {error.strerror}.") from error
+        with whole_file(file) as unfinished:
+            unfinished.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
 
     @classmethod
     def load(cls, file: Path) -> Plan:

@@ -163,16 +163,16 @@ def _gone() -> Conflict:
 
 def _page(body: str, took_ms: float, place: tuple[str, int] | None, most: int) -> Table:
     """So many rows at most of a kept answer, from a place in it on."""
-    digest = hashlib.sha256(body.encode()).hexdigest()[:32]
     told = json.loads(body)
-    rows, first = told["rows"], 0
-    if place is not None:
-        if place[0] != digest:
-            raise _gone()
-        first = place[1]
+    rows = told["rows"]
+    first = 0 if place is None else place[1]
+    end = first + most
+    one_of_many = place is not None or end < len(rows)
+    digest = hashlib.sha256(body.encode()).hexdigest()[:32] if one_of_many else ""
+    if place is not None and place[0] != digest:
+        raise _gone()
     if not 0 <= first <= len(rows):
         raise InvalidArgument(f"after cannot name row {first}: the answer has {len(rows)}.")
-    end = first + most
     return Table(
         tuple(told["columns"]),
         rows[first:end],

@@ -151,8 +151,7 @@ def carrying_links(database: Database, network: str, neuron: str, *, share: floa
     """
     _check(share)
     layers = scope.places(database, network)
-    meant = scope.one_neuron(layers, neuron)
-    table = database.read(CARRYING_LINKS, id=meant.ids.start, share=share)
+    table = database.read(CARRYING_LINKS, id=scope.one_neuron(layers, neuron), share=share)
     scope.unchanged(database, network, layers)
     return table
 

@@ -256,7 +256,8 @@ def neurons(database: Database, network: str, layer: str, *, after: str | None =
     [0.1, 0.2, 0.3]
     """
     found = scope.places(database, network)
-    ids = scope.Neurons(scope.place(found, layer)).ids
+    place = scope.place(found, layer)
+    ids = range(place.first, place.first + place.size)
     first = ids.start
     if after is not None:
         (last,) = pages.key(after, int)

@@ -29,6 +29,7 @@ from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
 from store.database import Database
 from store.errors import InvalidArgument
+from store.files import whole_file
 from store.query import Table
 
 Network = Annotated[str, typer.Argument(help="Name of a network; `weightome networks` lists them.")]
@@ -126,11 +127,8 @@ def forward_command(
         columns = ("sample", *(str(neuron) for neuron in range(flat.shape[1])))
         print_table(Table(columns, rows), form)
         return
-    try:
-        with output.open("wb") as file:
-            np.save(file, outputs)
-    except OSError as error:
-        raise InvalidArgument(f"{str(output)!r} cannot be written: {error.strerror}.") from error
+    with whole_file(output) as unfinished, unfinished.open("wb") as file:
+        np.save(file, outputs)
 
 
 def mount(app: typer.Typer) -> None:

@@ -71,9 +71,9 @@ def minimum_cut(database: Database, network: str, source: str, target: str) -> T
     Parameters
     ----------
     source
-        `LAYER/INDEX` for one neuron, `LAYER` for all of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for all of a layer.
     target
-        `LAYER/INDEX` for one neuron, `LAYER` for all of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for all of a layer.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from queries.options import one_of, positive
 from queries.picking import USUAL, Drawn, Picked, picked
 from queries.question import question
 from queries.scope import Place
-from queries.subgraph import SIGNS, Sign
+from queries.subgraph import SIGN_NUMBERS, SIGNS, Sign
 from store.database import Database
 from store.errors import InvalidArgument
 from store.query import Query, Table
@@ -217,7 +217,7 @@ def drawn_links(
     asked: dict[str, Any] = {
         "drawn": chosen.ids,
         "least": least,
-        "sign": {"both": 0.0, "positive": 1.0, "negative": -1.0}[sign],
+        "sign": SIGN_NUMBERS[sign],
         "k": k,
         "each": max(1, k // max(1, len(ways))) if evenly else k,
     }
@@ -347,6 +347,6 @@ def neuron_card(database: Database, network: str, neuron: str) -> Table:
     -1.73
     """
     layers = scope.places(database, network)
-    table = database.read(NEURON_CARD, id=scope.one_neuron(layers, neuron).ids.start)
+    table = database.read(NEURON_CARD, id=scope.one_neuron(layers, neuron))
     scope.unchanged(database, network, layers)
     return table

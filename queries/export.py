@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,8 @@ from safetensors import SafetensorError, TensorSpec, serialize_file
 
 from queries.weights import Tensor, tensors
 from store.database import Database
-from store.errors import Conflict, InvalidArgument
+from store.errors import InvalidArgument
+from store.files import refuse_existing, whole_file
 from store.query import Table
 
 _SUFFIX = ".safetensors"
@@ -54,13 +53,14 @@ def export(database: Database, network: str, path: Path, *, replace: bool = Fals
     """
     if path.suffix != _SUFFIX:
         raise InvalidArgument(f"A network is exported to a {_SUFFIX} file, not to {path.name!r}.")
-    if path.exists() and not replace:
-        raise Conflict(f"There is a file {str(path)!r} already: choose another, or pass --replace.")
+    refuse_existing(path, replace=replace)
     found = list(tensors(database, network))
-    try:
-        _write({key: _bits(tensor) for tensor in found for key in _keys(tensor)}, found, path)
-    except (OSError, SafetensorError) as error:
-        raise InvalidArgument(f"{str(path)!r} cannot be written: {error}.") from error
+    bits = {key: _bits(tensor) for tensor in found for key in _keys(tensor)}
+    with whole_file(path) as unfinished:
+        try:
+            serialize_file(_specifications(bits, found), str(unfinished))
+        except SafetensorError as error:
+            raise InvalidArgument(f"{str(path)!r} cannot be written: {error}.") from error
     return Table(
         ("tensor", "dtype", "shape", "values"),
         [
@@ -75,8 +75,10 @@ def _keys(tensor: Tensor) -> tuple[str, ...]:
     return (tensor.name, *tensor.aliases)
 
 
-def _write(bits: dict[str, NDArray[np.generic]], found: list[Tensor], path: Path) -> None:
-    specs = {
+def _specifications(
+    bits: dict[str, NDArray[np.generic]], found: list[Tensor]
+) -> dict[str, TensorSpec]:
+    return {
         key: TensorSpec(
             dtype=tensor.dtype,
             shape=list(tensor.values.shape),
@@ -87,14 +89,6 @@ def _write(bits: dict[str, NDArray[np.generic]], found: list[Tensor], path: Path
         for tensor in found
         for key in _keys(tensor)
     }
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        serialize_file(specs, name)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _cast(values: NDArray[Any], dtype: str) -> NDArray[np.generic]:

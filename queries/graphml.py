@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from queries.extract import Extract
-from store.errors import Conflict, InvalidArgument
+from store.errors import InvalidArgument
+from store.files import refuse_existing, whole_file
 
 _SUFFIX: Final = ".graphml"
 _TYPES: Final = {
@@ -26,26 +25,12 @@ def write(part: Extract, path: Path, *, replace: bool = False) -> None:
     """Writes the file; see :meth:`queries.extract.Extract.to_graphml`."""
     if path.suffix != _SUFFIX:
         raise InvalidArgument(f"A subgraph is written to a {_SUFFIX} file, not to {path.name!r}.")
-    if path.exists() and not replace:
-        raise Conflict(f"There is a file {str(path)!r} already: choose another, or pass --replace.")
+    refuse_existing(path, replace=replace)
     for name in (part.network, *part.layers):
         if _NOT_XML.search(name):
             raise InvalidArgument(f"The name {name!r} holds a character that XML does not allow.")
-    try:
-        _write(part, path)
-    except OSError as error:
-        raise InvalidArgument(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-
-
-def _write(part: Extract, path: Path) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.writelines(_lines(part))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        file.writelines(_lines(part))
 
 
 def _lines(part: Extract) -> Iterator[str]:

@@ -198,5 +198,5 @@ def layer_matrix(database: Database, network: str, *, wires: bool = False) -> Ta
     ...     index="source", columns="target", values="mean")
     """
     scope.places(database, network)
-    types = ["LINK", "WIRE"] if wires else ["LINK"]
+    types = scope.link_types(wires)
     return database.read(LAYER_MATRIX, network=network, types=types)

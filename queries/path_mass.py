@@ -123,9 +123,9 @@ def path_mass(
     Parameters
     ----------
     source
-        `LAYER/INDEX` for one neuron, `LAYER` for all of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for all of a layer.
     target
-        `LAYER/INDEX` for one neuron, `LAYER` for all of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for all of a layer.
     by
         A row for each `target`, for each `source`, or one in `total`.
     wires
@@ -203,9 +203,9 @@ def attribution(
     Parameters
     ----------
     source
-        `LAYER/INDEX` for one neuron, `LAYER` for all of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for all of a layer.
     target
-        `LAYER/INDEX` for one neuron, `LAYER` for all of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for all of a layer.
     through
         Only paths through one of these neurons of a layer between (`LAYER/INDEX`, or `LAYER` for
         all of it); repeat the option for several. Default: all paths.
@@ -309,9 +309,9 @@ def bottleneck(
     Parameters
     ----------
     source
-        `LAYER/INDEX` for one neuron, `LAYER` for any of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for any of a layer.
     target
-        `LAYER/INDEX` for one neuron, `LAYER` for each of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for each of a layer.
     wires
         Whether paths run over fixed links (residual sums, pools, gates) too.
 
@@ -344,7 +344,7 @@ def bottleneck(
     first = layers[0].first
     size = layers[-1].first + layers[-1].size - first
     width = np.zeros(size)
-    width[start.ids.start - first : start.ids.stop - first] = np.inf
+    width[np.array(start.ids) - first] = np.inf
     before = np.full(size, -1, dtype=np.int64)
     weight = np.zeros(size)
     for blocks in found.into.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 from queries import scope
@@ -60,7 +60,8 @@ LINKS_BETWEEN = """
 MATCH (:Network {name: $network})-[:HAS_LAYER]->(layer:Layer) WHERE layer.index IN $layers
 MATCH (layer)-[:HAS_NEURON]->(source:Neuron)-[link:LINK|WIRE]->(target:Neuron)
 WHERE link.weight <> 0.0 AND any(ids IN $targets WHERE ids[0] <= target.id < ids[1])
-  AND ($source_first <= source.id < $source_end OR NOT layer.index = $source_layer)
+  AND (NOT layer.index = $source_layer
+       OR any(ids IN $sources WHERE ids[0] <= source.id < ids[1]))
 """
 
 HEAVIEST_LINK = Query(
@@ -88,10 +89,12 @@ CALL () {{
     RETURN source.id AS from, target.id AS to,
            {f"min({cost.cypher})" if parallel else cost.cypher} AS cost
     UNION ALL
-    UNWIND range($source_first, $source_end - 1) AS id
+    UNWIND $sources AS ids
+    UNWIND range(ids[0], ids[1] - 1) AS id
     RETURN $origin AS from, id AS to, 0.0 AS cost
     UNION ALL
-    UNWIND range($target_first, $target_end - 1) AS id
+    UNWIND $ends AS ids
+    UNWIND range(ids[0], ids[1] - 1) AS id
     RETURN id AS from, $goal AS to, 0.0 AS cost
 }}
 RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{cost: cost}}}})
@@ -118,10 +121,12 @@ CALL () {{
            target.id * 2 + CASE WHEN link.weight > 0.0 THEN parity ELSE 1 - parity END AS to,
            min({_STRONGEST}) AS cost
     UNION ALL
-    UNWIND range($source_first, $source_end - 1) AS id
+    UNWIND $sources AS ids
+    UNWIND range(ids[0], ids[1] - 1) AS id
     RETURN $origin AS from, id * 2 AS to, 0.0 AS cost
     UNION ALL
-    UNWIND range($target_first, $target_end - 1) AS id
+    UNWIND $ends AS ids
+    UNWIND range(ids[0], ids[1] - 1) AS id
     RETURN id * 2 + $parity AS from, $goal AS to, 0.0 AS cost
 }}
 RETURN gds.graph.project($graph, from, to, {{relationshipProperties: {{cost: cost}}}})
@@ -178,12 +183,13 @@ def paths(
     k: int = 10,
     cost: CostName = "strongest",
 ) -> Table:
-    """The k simple paths of least cost from a neuron or layer to a neuron or layer.
+    """The k simple paths of least cost from one set of neurons to another.
 
     Parameters
     ----------
     source, target
-        ``"layer/index"`` for one neuron, ``"layer"`` for any neuron of it.
+        ``"layer/index"`` for one neuron, ``"layer/0-9,12"`` for any of several, ``"layer"`` for any
+        of it.
     k
         How many paths, at most.
     cost
@@ -244,7 +250,7 @@ def paths(
     signs = found.column("signs") if parity is not None else [[0] * len(ids) for ids in chains]
     along = database.read(WEIGHTS_ALONG, paths=chains, signs=signs, row_cap=k)
     rows: list[list[object]] = []
-    for position, (chain, weights) in enumerate(zip(chains, along.column("weights"), strict=True)):
+    for position, (nodes, weights) in enumerate(zip(chains, along.column("weights"), strict=True)):
         product = 1.0
         for weight in weights:
             product *= weight
@@ -254,7 +260,7 @@ def paths(
                 found.rows[position][1],
                 product,
                 len(weights),
-                [scope.address(layers, neuron) for neuron in chain],
+                [scope.address(layers, neuron) for neuron in nodes],
                 weights,
             ]
         )
@@ -285,17 +291,12 @@ def _unfolded(found: Table) -> Table:
 def ways_between(network: str, layers: list[Place], start: Neurons, end: Neurons) -> dict[str, Any]:
     """Query parameters that bound the links a path may use to those on some way between."""
     between = scope.between(layers, start.layer, end.layer)
-    reached = [
-        end if index == end.layer.index else Neurons(layers[index])
-        for index in sorted(between - {start.layer.index})
-    ]
+    inner = sorted(between - {start.layer.index, end.layer.index})
     return {
         "network": network,
         "layers": sorted(between - {end.layer.index}),
-        "targets": [[neurons.ids.start, neurons.ids.stop] for neurons in reached],
+        "targets": [*chain(*(Neurons(layers[index]).bounds for index in inner)), *end.bounds],
         "source_layer": start.layer.index,
-        "source_first": start.ids.start,
-        "source_end": start.ids.stop,
-        "target_first": end.ids.start,
-        "target_end": end.ids.stop,
+        "sources": start.bounds,
+        "ends": end.bounds,
     }

@@ -129,6 +129,8 @@ def picked(database: Database, network: str, of: Drawn) -> Picked:
     table, values = None, None
     if not of.plain or of.pick == "strongest":
         table = asked.answer(database.limited(row_cap=10_000_000), {asked.about: network, **given})
+        # Before its layers are looked up in ours: it may be of a network that replaced this one.
+        scope.unchanged(database, network, layers)
         values = _by_id(layers, table, of.column)
     if of.pick == "strongest":
         found = [(layer, _greatest(layer, values or {}, of.per_layer)) for layer in shown]
@@ -136,7 +138,6 @@ def picked(database: Database, network: str, of: Drawn) -> Picked:
         rows = database.read(NEURON_AXES, network=network, row_cap=1_000_000).rows
         axes: dict[int, list[int]] = dict(rows)
         found = [(layer, _even(layer, axes.get(layer.index), of.per_layer)) for layer in shown]
-    scope.unchanged(database, network, layers)
     return Picked(layers, found, values, table)
 
 

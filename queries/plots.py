@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -14,7 +13,8 @@ from queries.divergence import Distributed, Of, distribution, layer_divergence
 from queries.dynamics import dynamics
 from queries.options import one_of
 from store.database import Database
-from store.errors import Conflict, InvalidArgument, SettingsError
+from store.errors import InvalidArgument, SettingsError
+from store.files import refuse_existing, whole_file
 from store.query import Table
 
 if TYPE_CHECKING:
@@ -77,22 +77,17 @@ def plot(
     one_of("kind", kind, KINDS)
     path = Path(file)
     one_of("format", path.suffix.lower(), (".png", ".svg"))
-    if path.exists() and not replace:
-        raise Conflict(f"{str(path)!r} is there already: choose another name, or replace it.")
+    refuse_existing(path, replace=replace)
     figure = draw(database, kind, name)
     # The same answer gives the same file: no date, no random ids.
     import matplotlib
 
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with matplotlib.rc_context({"svg.hashsalt": "weightome", "svg.fonttype": "none"}):
-        metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        try:
-            figure.savefig(unfinished, format=path.suffix.lower()[1:], dpi=150, metadata=metadata)
-            unfinished.replace(path)
-        except OSError as error:
-            raise InvalidArgument(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "weightome", "svg.fonttype": "none"}),
+        whole_file(path) as unfinished,
+    ):
+        figure.savefig(unfinished, format=path.suffix.lower()[1:], dpi=150, metadata=metadata)
     return path
 
 

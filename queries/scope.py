@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from store.database import Database
 from store.errors import Conflict, InvalidArgument, NotFound
@@ -49,22 +51,38 @@ class Place:
 
 @dataclass(frozen=True)
 class Neurons:
-    """One neuron of a layer, or all of them (`index` None)."""
+    """Some neurons of a layer, or all of them (`indices` None).
+
+    Parameters
+    ----------
+    layer
+        Whose they are.
+    indices
+        Which of it: ranges in ascending order, apart from each other.
+    """
 
     layer: Place
-    index: int | None = None
+    indices: tuple[range, ...] | None = None
 
     @property
-    def part(self) -> slice:
-        """Where they are among the neurons of their layer."""
-        return slice(self.ids.start - self.layer.first, self.ids.stop - self.layer.first)
+    def part(self) -> list[int]:
+        """Their indices in the layer."""
+        return list(chain(*self._ranges))
 
     @property
-    def ids(self) -> range:
-        """Ids of the neurons meant."""
-        if self.index is None:
-            return range(self.layer.first, self.layer.first + self.layer.size)
-        return range(self.layer.first + self.index, self.layer.first + self.index + 1)
+    def ids(self) -> list[int]:
+        """Their ids."""
+        return [self.layer.first + index for index in self.part]
+
+    @property
+    def bounds(self) -> list[list[int]]:
+        """Of each range, as queries take them: its first id, and the one behind its last."""
+        first = self.layer.first
+        return [[first + each.start, first + each.stop] for each in self._ranges]
+
+    @property
+    def _ranges(self) -> tuple[range, ...]:
+        return (range(self.layer.size),) if self.indices is None else self.indices
 
 
 def places(database: Database, network: str) -> list[Place]:
@@ -126,6 +144,11 @@ def whole(layers: list[Place]) -> dict[str, int]:
     return {"first": layers[0].first, "size": layers[-1].first + layers[-1].size - layers[0].first}
 
 
+def link_types(wires: bool) -> list[str]:
+    """Types of the relationships meant: learned links, and fixed ones where these count too."""
+    return ["LINK", "WIRE"] if wires else ["LINK"]
+
+
 def layer_of(layers: list[Place], neuron: int) -> Place:
     """The layer that holds the neuron of that id.
 
@@ -144,53 +167,80 @@ def address(layers: list[Place], neuron: int) -> str:
     return f"{layer.name}/{neuron - layer.first}"
 
 
+_INDICES = re.compile(r"\d{1,18}(-\d{1,18})?(, ?\d{1,18}(-\d{1,18})?)*", re.ASCII)
+
+
 def neurons(layers: list[Place], address: str) -> Neurons:
-    """What an address such as ``fc1/12`` (a neuron) or ``fc1`` (a layer) means.
+    """What ``fc1/12`` (a neuron), ``fc1/0-9,12`` (several) or ``fc1`` (a layer) means.
 
     A layer that is itself called ``a/1`` goes before neuron 1 of a layer ``a``.
 
     Raises
     ------
     NotFound
-        If the layer or the neuron does not exist.
+        If the layer or a neuron does not exist.
+    InvalidArgument
+        If it is no address.
 
     Example
     -------
     >>> layer = Place("fc1", 1, 64, 32, (0,))
     >>> neurons([layer], "fc1/12").ids
-    range(76, 77)
+    [76]
+    >>> neurons([layer], "fc1/3,0-1,2").bounds
+    [[64, 68]]
     """
-    name, slash, index = address.rpartition("/")
+    name, slash, indices = address.rpartition("/")
     if any(layer.name == address for layer in layers) or not slash:
         return Neurons(place(layers, address))
-    if not (index.isascii() and index.isdigit()):
+    if not _INDICES.fullmatch(indices):
         raise InvalidArgument(
-            f"{address!r} names no neuron: write LAYER or LAYER/INDEX, such as 'fc1/12'."
+            f"{address!r} names no neuron: write LAYER, LAYER/INDEX or LAYER/FIRST-LAST,INDEX, "
+            "such as 'fc1/12' or 'fc1/0-9,12'."
         )
     layer = place(layers, name)
-    if int(index) >= layer.size:
-        raise NotFound(
-            f"Layer {name!r} has neurons 0 to {layer.size - 1}; there is no neuron {int(index)}."
-        )
-    return Neurons(layer, int(index))
+    ranges = []
+    for part in indices.split(","):
+        first, _, last = part.partition("-")
+        ranges.append(range(int(first), int(last or first) + 1))
+        if not ranges[-1]:
+            raise InvalidArgument(f"{address!r} names no neuron from {first} to {last}.")
+        if ranges[-1][-1] >= layer.size:
+            raise NotFound(
+                f"Layer {name!r} has neurons 0 to {layer.size - 1}; there is no neuron "
+                f"{ranges[-1][-1]}."
+            )
+    return Neurons(layer, tuple(_apart(ranges)))
 
 
-def one_neuron(layers: list[Place], address: str) -> Neurons:
-    """What an address such as ``fc1/12`` means, where a whole layer will not do.
+def _apart(ranges: Iterable[range]) -> Sequence[range]:
+    joined: list[range] = []
+    for each in sorted(ranges, key=lambda each: each.start):
+        if joined and each.start <= joined[-1].stop:
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, each.stop))
+        else:
+            joined.append(each)
+    return joined
+
+
+def one_neuron(layers: list[Place], address: str) -> int:
+    """The id of the neuron that ``fc1/12`` means, where several will not do.
 
     Raises
     ------
     NotFound
         If the layer or the neuron does not exist.
     InvalidArgument
-        If the address names a whole layer.
+        If the address names a whole layer, or several neurons.
     """
     meant = neurons(layers, address)
-    if meant.index is None:
+    if meant.indices is None:
         raise InvalidArgument(
             f"{address!r} names no neuron: write LAYER/INDEX, such as '{address}/0'."
         )
-    return meant
+    if len(meant.part) > 1:
+        raise InvalidArgument(f"{address!r} names {len(meant.part)} neurons: one is wanted.")
+    return meant.ids[0]
 
 
 def between(layers: list[Place], start: Place, end: Place) -> set[int]:

@@ -12,11 +12,14 @@ MOST_HOPS = 64
 
 SHORTEST_PATHS = Query(
     "shortest_paths",
-    "All paths of fewest links between the neurons of two ranges.",
+    "All paths of fewest links between the neurons of two sets.",
     # The bound of a quantified path must be written out; $most cuts below it.
     f"""
-MATCH (source:Neuron) WHERE $source_first <= source.id < $source_end
-MATCH (target:Neuron) WHERE $target_first <= target.id < $target_end
+UNWIND $sources AS ids
+MATCH (source:Neuron) WHERE ids[0] <= source.id < ids[1]
+WITH source
+UNWIND $targets AS ids
+MATCH (target:Neuron) WHERE ids[0] <= target.id < ids[1]
 MATCH path = ALL SHORTEST
     (source)(()-[link:LINK|WIRE WHERE link.weight <> 0.0]->()){{1,{MOST_HOPS}}}(target)
 WHERE length(path) <= $most
@@ -43,9 +46,9 @@ def shortest_paths(
     Parameters
     ----------
     source
-        `LAYER/INDEX` for one neuron, `LAYER` for each of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for each of a layer.
     target
-        `LAYER/INDEX` for one neuron, `LAYER` for each of a layer.
+        `LAYER/INDEX` for one neuron, `LAYER/0-9,12` for several, `LAYER` for each of a layer.
     most
         Only paths of at most so many links, 1 to 64.
 
@@ -76,10 +79,8 @@ def shortest_paths(
     layers, start, end = scope.ends(database, network, source, target)
     found = database.read(
         SHORTEST_PATHS,
-        source_first=start.ids.start,
-        source_end=start.ids.stop,
-        target_first=end.ids.start,
-        target_end=end.ids.stop,
+        sources=start.bounds,
+        targets=end.bounds,
         most=most,
     )
     scope.unchanged(database, network, layers)

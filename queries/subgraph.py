@@ -19,6 +19,8 @@ from store.query import Query, Table
 
 Sign = Literal["both", "positive", "negative"]
 SIGNS: Final[tuple[Sign, ...]] = get_args(Sign)
+SIGN_NUMBERS: Final[dict[Sign, float]] = {"both": 0.0, "positive": 1.0, "negative": -1.0}
+"""What queries are told: a weight times it is above 0, unless it is 0."""
 
 
 @dataclass(frozen=True)
@@ -305,9 +307,9 @@ def selection(database: Database, network: str, of: Subgraph) -> tuple[list[Plac
         "network": network,
         "layers": [layer.index for layer in chosen],
         "ranges": [[layer.first, layer.first + layer.size] for layer in chosen],
-        "types": ["LINK", "WIRE"] if of.wires else ["LINK"],
+        "types": scope.link_types(of.wires),
         "least": of.least,
-        "sign": {"both": 0.0, "positive": 1.0, "negative": -1.0}[of.sign],
+        "sign": SIGN_NUMBERS[of.sign],
         **({} if of.top is None else {"top": of.top}),
     }
 

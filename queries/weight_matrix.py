@@ -126,7 +126,7 @@ def weight_matrix(
         target_size=end.size,
         down=rows,
         across=columns,
-        types=["LINK", "WIRE"] if wires else ["LINK"],
+        types=scope.link_types(wires),
         of=of,
         row_cap=MOST_CELLS,
     )

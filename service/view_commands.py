@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,8 @@ from service.standalone import standalone
 from store import settings
 from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
-from store.errors import Conflict, InvalidArgument
+from store.errors import InvalidArgument
+from store.files import refuse_existing, whole_file
 from store.query import Table
 
 
@@ -37,14 +37,12 @@ def view_command(
     """Write a network or a run as one interactive HTML file that opens without a service."""
     if output.suffix != ".html":
         raise InvalidArgument(f"A view is written to a .html file, not to {output.name!r}.")
-    if output.exists() and not replace:
-        raise Conflict(
-            f"There is a file {str(output)!r} already: choose another, or pass --replace."
-        )
+    refuse_existing(output, replace=replace)
     chosen = settings.load()
     page = asyncio.run(standalone(lambda: connect(chosen), name, panel or []))
     text = page.html.encode()
-    _write(output, text)
+    with whole_file(output) as unfinished:
+        unfinished.write_bytes(text)
     left_out = (
         f"{page.left_out} answers that a reader may choose are not in the file: there was no room, "
         "or they took too long."
@@ -54,17 +52,6 @@ def view_command(
     print_table(Table(("file", "panels", "answers", "bytes"), [row], notes=notes), form)
     if show:
         webbrowser.open(output.resolve().as_uri())
-
-
-def _write(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError as error:
-        raise InvalidArgument(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def mount(app: typer.Typer) -> None:

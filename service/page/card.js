@@ -15,11 +15,12 @@ const LINKS = 10;
  * @param {(neuron: string) => void} how.open opens another neuron's card
  * @param {() => void} how.close
  * @param {[string, string][]} [how.more] further names and values
+ * @param {import("weightome/picks.js").Picks} [how.picks] sets that the neuron may be picked for
  * @returns {Promise<{element: HTMLElement, links: object[]}>} the card, and its links as records of
  *   the question `neuron`
  * @throws {import("weightome/api.js").Problem} where there is no such neuron
  */
-export async function card(context, neuron, { open, close, more = [] }) {
+export async function card(context, neuron, { open, close, more = [], picks }) {
   const { network } = context;
   const answer = await context.ask(path`/v1/networks/${network}/neuron-card`, { neuron });
   const [about] = answer.records();
@@ -49,6 +50,7 @@ export async function card(context, neuron, { open, close, more = [] }) {
       html("a", { href: to("paths", { source: name }) }, "Paths from here"),
       html("a", { href: to("paths", { target: name }) }, "Paths to here"),
     ),
+    picks && html("div.buttons", null, picks.buttons(name)),
   );
   return { element, links };
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from store.errors import Conflict, InvalidArgument, ServerFailed
+from store.files import refuse_existing
 from store.local.disk import disk_errors
 from store.local.home import Home
 from store.local.replacement import DATABASE, beside, closed, exists, local_home, stopped, swap
@@ -51,8 +52,7 @@ def backup(
     """
     console = console or Console(stderr=True)
     home = local_home(settings, "back it up: its own tools can")
-    if file.exists() and not replace:
-        raise Conflict(f"{str(file)!r} is there already: choose another name, or replace it.")
+    refuse_existing(file, replace=replace)
     if not exists(home):
         raise InvalidArgument(f"There is no store in {home.folder} to back up.")
     with (

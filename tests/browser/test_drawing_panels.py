@@ -305,6 +305,43 @@ def test_paths_as_picture_and_table(visitor: Visitor, tmp_path: Path) -> None:
     expect(page.locator("aside h2")).to_have_text(rows[0]["path"][1])
 
 
+def test_paths_between_two_picked_sets(visitor: Visitor) -> None:
+    page = visitor.open(of_network("tiny", "neurons", "neuron=input/0"))
+    card = page.locator("aside section")
+
+    def pick(neuron: str, side: str) -> None:
+        page.get_by_label("Find a neuron").fill(neuron)
+        page.get_by_label("Find a neuron").press("Enter")
+        expect(card.locator("h2")).to_have_text(neuron)
+        button = card.get_by_role("button", name=f"Pick as {side} of paths")
+        expect(button).to_have_attribute("aria-pressed", "false")
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+
+    pick("fc1/2", "start")
+    pick("fc1/0", "start")
+    pick("fc2/1", "end")
+    way = page.locator(".picks a")
+    expect(way).to_have_text("Paths from fc1/0,2 to fc2/1")
+    page.reload()
+    visitor.settled()
+    expect(way).to_have_text("Paths from fc1/0,2 to fc2/1")
+    way.click()
+    expect(page.locator(".bar")).to_contain_text("from fc1/0,2 to fc2/1 through")
+    rows = visitor.rows("/v1/networks/tiny/paths?source=fc1/0,2&target=fc2/1")
+    assert {row["path"][0] for row in rows} == {"fc1/0", "fc1/2"}
+    shown = page.locator("table tbody tr").all_inner_texts()
+    assert len(shown) == len(rows)
+
+    page.go_back()
+    visitor.settled()
+    card.get_by_role("button", name="Pick as end of paths").click()
+    expect(way).to_have_text("Paths from fc1/0,2 to the last layer")
+    page.get_by_role("button", name="Pick none").click()
+    expect(way).to_be_hidden()
+    assert "source=" not in visitor.place
+
+
 def test_paths_without_ends_lead_through_the_whole_network(visitor: Visitor) -> None:
     page = visitor.open(of_network("tiny", "paths"))
     expect(page.locator(".bar")).to_contain_text("paths from input to fc2")

@@ -67,6 +67,11 @@ def test_one_layer(database: Database, tiny: str) -> None:
             InvalidArgument,
             "'fc1' names no neuron: write LAYER/INDEX, such as 'fc1/0'.",
         ),
+        (
+            lambda db: carrying_links(db, "tiny", "fc1/0-1"),
+            InvalidArgument,
+            "'fc1/0-1' names 2 neurons: one is wanted.",
+        ),
         (lambda db: carrying_links(db, "tiny", "fc1/9"), NotFound, "there is no neuron 9"),
     ],
 )

@@ -30,7 +30,8 @@ def _between(graph: nx.DiGraph, sources: list[int], targets: list[int]) -> nx.Di
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(
-    ("source", "target"), [("input", "fc3"), ("input/0", "fc3"), ("fc1", "fc3/0")]
+    ("source", "target"),
+    [("input", "fc3"), ("input/0", "fc3"), ("fc1", "fc3/0"), ("input/0-1", "fc3/0-1")],
 )
 def test_as_networkx(
     database: Database, stored: Callable[..., str], seed: int, source: str, target: str

@@ -211,6 +211,37 @@ def test_shortest_paths(database: Database, network: tuple[str, list[Any]]) -> N
     assert shortest_paths(database, name, "input", "fc3", most=2).rows == []
 
 
+def test_between_sets(database: Database, network: tuple[str, list[Any]]) -> None:
+    name, matrices = network
+    last = matrices[-1].shape[1] - 1
+    ends = (f"fc1/0-1,{matrices[0].shape[1] - 1}", f"fc3/0,{last}")
+    starts = sorted({0, 1, matrices[0].shape[1] - 1})
+    found = {
+        (f"fc1/{neurons[1]}", f"fc3/{neurons[-1]}", neurons[1:], tuple(along[1:]))
+        for neurons, along in oracle.all_paths(matrices, 0, 3)
+        if neurons[1] in starts and neurons[-1] in (0, last)
+    }
+    for by, names, end in (
+        ("target", sorted({"fc3/0", f"fc3/{last}"}), 1),
+        ("source", [f"fc1/{start}" for start in starts], 0),
+    ):
+        table = path_mass(database, name, *ends, by=by)  # type: ignore[arg-type]
+        assert table.column("neuron") == names
+        for neuron, mass in zip(names, table.column("mass"), strict=True):
+            expected = sum(abs(math.prod(each[3])) for each in found if each[end] == neuron)
+            assert mass == pytest.approx(expected, rel=1e-12)
+    shortest = shortest_paths(database, name, *ends)
+    assert sorted(map(tuple, shortest.column("path"))) == sorted(
+        tuple(f"{layer}/{n}" for layer, n in zip(NAMES[1:], neurons, strict=True))
+        for _, _, neurons, _ in found
+    )
+    widest = bottleneck(database, name, *ends)
+    for row in widest.records():
+        widths = [min(map(abs, each[3])) for each in found if each[1] == row["path"][-1]]
+        assert row["width"] == max(widths)
+    assert {row[2][-1] for row in widest.rows} == {each[1] for each in found}
+
+
 def test_shortest_paths_take_the_shortcut(database: Database, stored: Callable[..., str]) -> None:
     name = stored(build(GRAPHS["residual"](), "shared", allow_opaque=False))
     layers = scope.places(database, name)

@@ -70,6 +70,7 @@ def _expected(
         ("input/2", "fc3", [2], [0, 1, 2]),
         ("input", "fc3/1", [0, 1, 2, 3, 4], [1]),
         ("input", "fc3", [0, 1, 2, 3, 4], [0, 1, 2]),
+        ("input/4,0-1", "fc3/0,2", [0, 1, 4], [0, 2]),
     ],
 )
 def test_against_enumeration(

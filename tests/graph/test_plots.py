@@ -99,7 +99,7 @@ def test_files(database: Database, names: list[str], tmp_path: Path, suffix: str
             root = ET.fromstring(content)  # noqa: S314 - our own file
             assert root.tag.endswith("svg")
             assert b"<dc:date>" not in content
-        with pytest.raises(Conflict, match="is there already: choose another name, or replace it"):
+        with pytest.raises(Conflict, match=r"There is a file .* already: choose another"):
             plot(database, kind, name, file)
         plot(database, kind, name, file, replace=True)
         assert file.read_bytes() == content, "the same chart is the same file"
@@ -151,4 +151,4 @@ def test_on_the_command_line(
     assert run(app, "weightome", ["plot", "links", names[0], file]) == 0
     assert capsys.readouterr().out == f"{file}\n"
     assert run(app, "weightome", ["plot", "links", names[0], file]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "There is a file" in capsys.readouterr().err

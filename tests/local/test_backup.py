@@ -73,7 +73,7 @@ def test_there_and_back(settings: Settings, tmp_path: Path) -> None:
     assert file.stat().st_size == size > 1_000
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
     assert status(settings).state == "running", "it ran before"
-    with pytest.raises(Conflict, match="is there already: choose another name, or replace it"):
+    with pytest.raises(Conflict, match=r"There is a file .* already: choose another"):
         backup(settings, file, console=QUIET)
 
     with connect(settings) as database:

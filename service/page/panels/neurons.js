@@ -7,6 +7,7 @@ import { Drawn } from "weightome/drawn.js";
 import { html } from "weightome/element.js";
 import { asked, colouring, offered, title } from "weightome/measures.js";
 import { count, short } from "weightome/numbers.js";
+import { Picks } from "weightome/picks.js";
 import { keyOf } from "weightome/placing.js";
 
 const MOST_ROWS = 20_000;
@@ -66,6 +67,7 @@ function show(body, context, { layers, chosen, neurons, links }) {
     status: context.status,
   }, context.signal);
   const told = html("span.quiet");
+  const picks = new Picks(context);
   const slider = threshold(drawn, Number(values.least) || 0, (least, done) => {
     drawn.limit(least);
     tell();
@@ -88,14 +90,16 @@ function show(body, context, { layers, chosen, neurons, links }) {
     beside.hidden = neuron === "";
     if (neuron === "") return;
     beside.replaceChildren(html("h2", null, neuron), html("p.quiet", null, "One moment …"));
-    const { element, links: own } = await cardOr(context, neuron, open, () => choose("", { keep: true }), about);
+    const { element, links: own } = await cardOr(context, neuron, about, {
+      open, close: () => choose("", { keep: true }), picks,
+    });
     if (context.signal.aborted || beside.dataset.neuron !== neuron) return;
     beside.replaceChildren(element);
     if (about) drawn.choose(key, own.map((link) => between(about, link, layers)));
   }
 
   body.append(
-    html("div.bar", null, told, slider, picker(layers, chosen, context)),
+    html("div.bar", null, told, slider, picker(layers, chosen, context), picks.element),
     html("div", { style: { display: "flex", "flex-wrap": "wrap", gap: "1.1rem", "align-items": "flex-start" } },
       html("div", { style: { flex: "1000 1 min(34rem, 100%)", "min-width": "0", "max-width": "100%" } }, drawn.element), beside),
   );
@@ -106,13 +110,13 @@ function show(body, context, { layers, chosen, neurons, links }) {
   if (values.neuron) choose(values.neuron);
 }
 
-async function cardOr(context, neuron, open, close, about) {
+async function cardOr(context, neuron, about, how) {
   const more = about
     ? [[title(context.values.measure), colouring([about], context.values.measure).text(about)]]
     : [["Drawn", "not among the neurons of the picture"]];
   const own = ["total", "in", "out", "bias"].includes(context.values.measure);
   try {
-    return await card(context, neuron, { open, close, more: about && own ? [] : more });
+    return await card(context, neuron, { ...how, more: about && own ? [] : more });
   } catch (error) {
     // Whoever left before it came does not want it any more.
     if (context.signal.aborted) return { element: html("p"), links: [] };

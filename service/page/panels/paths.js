@@ -23,10 +23,10 @@ export default {
   id: "paths",
   title: "Paths",
   about: "network",
-  summary: "The best paths from a neuron or a layer to a neuron or a layer, and what they multiply to.",
+  summary: "The best paths from some neurons or a layer to some neurons or a layer, and what they multiply to.",
   controls: [
-    { name: "source", label: "From", kind: "text", placeholder: "input/28 or input", default: "" },
-    { name: "target", label: "To", kind: "text", placeholder: "output/3 or output", default: "" },
+    { name: "source", label: "From", kind: "text", placeholder: "input, input/28 or input/0-9,28", default: "" },
+    { name: "target", label: "To", kind: "text", placeholder: "output, output/3 or output/0-2,7", default: "" },
     { name: "cost", label: "Paths", kind: "choice", options: COSTS, default: "strongest" },
     { name: "k", label: "How many", kind: "number", min: 1, max: 500, default: 10 },
   ],
