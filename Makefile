@@ -43,7 +43,9 @@ serve: $(VENV)/installed
 
 .PHONY: bench
 bench: $(VENV)/installed $(VENV)/networks
-	@for measurement in bench/*.py; do echo "== $$measurement"; $(RUN) "$$measurement" || exit 1; done
+	@for file in bench/[a-z]*.py; do \
+	    echo "== $$file"; $(RUN) -m "bench.$$(basename "$$file" .py)" || exit 1; \
+	done
 
 .PHONY: lint
 lint: $(VENV)/installed

@@ -11,15 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +23,7 @@ import numpy as np
 import torch
 
 import ingest
+from bench._serving import service
 from ingest import writer
 from store.commandline import print_table
 from store.connection import connect
@@ -50,7 +46,6 @@ ADDRESSES = (
     "/v1/networks/load/neuron-card?neuron={layer}/{neuron}",
 )
 COLUMNS = ("question", "answers", "errors", "per_second", "median_ms", "p99_ms", "greatest_ms")
-_ANSWERS_AT = re.compile(r"Weightome answers at (\S+) ")
 
 
 class Outcomes:
@@ -117,30 +112,6 @@ def restart(settings: Settings, after: float) -> None:
     time.sleep(after)
     down(settings)
     up(settings)
-
-
-@contextmanager
-def service(settings: Settings) -> Iterator[str]:
-    """A service of that database, in a process of its own."""
-    environment = {
-        **os.environ,
-        "WEIGHTOME_HOME": str(settings.home),
-        "WEIGHTOME_CACHE": str(settings.cache_folder),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", "0"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            found = _ANSWERS_AT.match(process.stdout.readline())
-            if found is None:
-                sys.exit("service_load: the service did not start")
-            yield found[1]
-        finally:
-            process.terminate()
 
 
 def main() -> None:

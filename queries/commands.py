@@ -16,7 +16,6 @@ from queries import (
     cypher,
     export,
     extract_commands,
-    forward,
     matching_commands,
     mounting,
     observing_commands,
@@ -118,6 +117,8 @@ def forward_command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Compute a network's outputs from what is stored alone."""
+    from queries import forward
+
     samples = read_samples(inputs)
     with connect(settings.load()) as database:
         outputs = forward.forward(database, network, samples, activation=activation)

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from service.panels import PANELS
-from service.standalone import standalone
 from store import settings
 from store.commandline import Format, FormatOption, print_table
 from store.connection import connect
@@ -38,6 +37,8 @@ def view_command(
     if output.suffix != ".html":
         raise InvalidArgument(f"A view is written to a .html file, not to {output.name!r}.")
     refuse_existing(output, replace=replace)
+    from service.standalone import standalone
+
     chosen = settings.load()
     page = asyncio.run(standalone(lambda: connect(chosen), name, panel or []))
     text = page.html.encode()

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from service import serving
-from service.commands import options_for
 from service.options import LOOPBACK_HOSTS
+from service.starting import options_for
 from store.errors import PortTaken, SettingsError
 from store.settings import Settings
 
