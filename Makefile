@@ -35,7 +35,7 @@ demo: $(VENV)/installed
 
 .PHONY: test
 test: $(VENV)/installed $(VENV)/networks
-	@$(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: serve
 serve: $(VENV)/installed

@@ -20,6 +20,32 @@ from store.errors import NotFound
 from store.settings import Settings
 from tests.networks import dense_network, hand_checkable
 
+# Files of tests that take minutes, the longest first: begun at the end, one process would work on
+# them while the other has nothing left.
+_LONG = (
+    "tests/graph/test_published.py",
+    "tests/http/test_jobs.py",
+    "tests/local/test_bulk.py",
+    "tests/graph/test_commands.py",
+    "tests/graph/test_crash.py",
+    "tests/local/test_backup.py",
+    "tests/local/test_server.py",
+    "tests/local/test_memory_limit.py",
+    "tests/graph/test_resume.py",
+    "tests/graph/test_symmetries.py",
+)
+_THEN = ("tests/http/", "tests/browser/", "tests/graph/", "tests/reference/", "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first, then those with a service, then those with a database."""
+    order = (*_LONG, *_THEN)
+
+    def place(item: pytest.Item) -> int:
+        return next(n for n, start in enumerate(order) if item.nodeid.startswith(start))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def store_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
