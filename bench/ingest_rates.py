@@ -228,6 +228,18 @@ def chart(rows: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file)
 
 
+def save(rows: list[dict[str, Any]], file: Path) -> None:
+    """Writes what is measured so far: a large network takes many minutes."""
+    about = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, "
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "rows": rows,
+    }
+    file.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    chart(rows, file.with_suffix(".png"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), help="dense:N or conv:N")
@@ -255,14 +267,7 @@ def main() -> None:
                 ]  # fmt: skip
                 rows.append(dict(zip(COLUMNS, row, strict=True)))
                 print(*row, sep="\t", file=sys.stderr, flush=True)
-    about = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "rows": rows,
-    }
-    options.output.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
-    chart(rows, options.output.with_suffix(".png"))
+                save(rows, options.output)
     print_table(Table(COLUMNS, [list(row.values()) for row in rows]), Format.TABLE)
 
 

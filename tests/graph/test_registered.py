@@ -29,6 +29,7 @@ TYPED: dict[str, object] = {
             "source_ids",
             "target_ids",
             "sources",
+            "ends",
             "targets",
             "params",
             "positions",
