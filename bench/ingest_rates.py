@@ -44,7 +44,8 @@ from store.query import Table
 from store.settings import Settings, load
 
 LINKS_PER_TRANSACTION = 10_000
-WARM_SIZE = 150
+# Of each kind a small one, which is written before.
+WARM = {"dense": "dense:150", "conv": "conv:6"}
 # 0.18, 1.8 and 12 million links; 0.22 million of an unrolled convolution.
 NETWORKS = ("dense:424", "dense:1342", "dense:3464", "conv:16")
 COLUMNS = (
@@ -154,8 +155,9 @@ def child(way: str, what: str, folder: Path, home: Path) -> None:
     warm = 0
     if way != "ingest --bulk":
         # The server compiles what it runs often; the import tool wants an empty store.
-        WAYS[way](network_of(f"dense:{WARM_SIZE}", folder), "Warm", settings)
-        warm = WARM_SIZE**2
+        small = network_of(WARM[what.partition(":")[0]], folder)
+        WAYS[way](small, "Warm", settings)
+        warm = small.link_count + small.wire_count
     network = network_of(what, folder)
     before = psutil.Process().memory_info().rss
     started = time.perf_counter()
