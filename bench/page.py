@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Request, sync_playwright
 from rich.console import Console
 
 import ingest
@@ -56,13 +56,8 @@ def perceptron(*sizes: int) -> Network:
 def opened(browser: Browser, url: str, view: View) -> tuple[float, float]:
     """Seconds until the panel is there, and bytes of the answers that it was sent."""
     page = browser.new_page()
-    received: list[int] = []
-    page.on(
-        "requestfinished",
-        lambda request: received.append(
-            request.sizes()["responseBodySize"] if "/v1/" in request.url else 0
-        ),
-    )
+    finished: list[Request] = []
+    page.on("requestfinished", finished.append)
     started = time.perf_counter()
     page.goto(f"{url}/{view.address}")
     page.wait_for_selector(READY, state="attached", timeout=300_000)
@@ -70,8 +65,11 @@ def opened(browser: Browser, url: str, view: View) -> tuple[float, float]:
     said = page.locator("main > .body").inner_text()
     if page.locator("main > .body .problem").count():
         sys.exit(f"page: {view.title}: {said}")
+    # Of those that have finished by now; what comes after has no part in the panel.
+    answers = [request for request in list(finished) if "/v1/" in request.url]
+    received = sum(request.sizes()["responseBodySize"] for request in answers)
     page.close()
-    return seconds, sum(received)
+    return seconds, received
 
 
 def main() -> None:
