@@ -256,8 +256,7 @@ def neurons(database: Database, network: str, layer: str, *, after: str | None =
     [0.1, 0.2, 0.3]
     """
     found = scope.places(database, network)
-    place = scope.place(found, layer)
-    ids = range(place.first, place.first + place.size)
+    ids = scope.place(found, layer).ids
     first = ids.start
     if after is not None:
         (last,) = pages.key(after, int)

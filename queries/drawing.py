@@ -256,7 +256,7 @@ def _ways(of: Picked, *, within: bool = False) -> list[dict[str, Any]]:
                     "outward": ids if outward else [],
                     "inward": [] if outward else ids,
                     "first": there.first,
-                    "end": there.first + there.size,
+                    "end": there.ids.stop,
                 }
             )
     return ways

@@ -48,6 +48,11 @@ class Place:
     size: int
     fed_by: tuple[int, ...]
 
+    @property
+    def ids(self) -> range:
+        """Ids of its neurons."""
+        return range(self.first, self.first + self.size)
+
 
 @dataclass(frozen=True)
 class Neurons:

@@ -237,12 +237,7 @@ class Projected:
     def neurons(self) -> list[int]:
         """Ids of its neurons, in order."""
         chosen = set(self.of.layers) or {layer.name for layer in self.layers}
-        return [
-            neuron
-            for layer in self.layers
-            if layer.name in chosen
-            for neuron in range(layer.first, layer.first + layer.size)
-        ]
+        return [neuron for layer in self.layers if layer.name in chosen for neuron in layer.ids]
 
 
 @contextmanager
@@ -306,7 +301,7 @@ def selection(database: Database, network: str, of: Subgraph) -> tuple[list[Plac
     return layers, {
         "network": network,
         "layers": [layer.index for layer in chosen],
-        "ranges": [[layer.first, layer.first + layer.size] for layer in chosen],
+        "ranges": [[layer.ids.start, layer.ids.stop] for layer in chosen],
         "types": scope.link_types(of.wires),
         "least": of.least,
         "sign": SIGN_NUMBERS[of.sign],

@@ -119,10 +119,10 @@ def weight_matrix(
     table = database.read(
         WEIGHT_MATRIX,
         source_first=start.first,
-        source_end=start.first + start.size,
+        source_end=start.ids.stop,
         source_size=start.size,
         target_first=end.first,
-        target_end=end.first + end.size,
+        target_end=end.ids.stop,
         target_size=end.size,
         down=rows,
         across=columns,

@@ -70,8 +70,8 @@ export function toggled(set, neuron) {
   return all.size ? `${layer}/${ranges([...all].sort((one, other) => one - other))}` : "";
 }
 
-/** A layer's name may have slashes itself. */
-function parts(address) {
+/** The two parts of an address, as text: a layer's name, which may have slashes itself, and which of it. */
+export function parts(address) {
   const slash = address.lastIndexOf("/");
   return slash < 0 ? [address, ""] : [address.slice(0, slash), address.slice(slash + 1)];
 }

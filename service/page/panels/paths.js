@@ -7,6 +7,7 @@ import { Drawn } from "weightome/drawn.js";
 import { html } from "weightome/element.js";
 import { samples } from "weightome/legend.js";
 import { count, short } from "weightome/numbers.js";
+import { parts } from "weightome/picks.js";
 import { keyOf } from "weightome/placing.js";
 import { table } from "weightome/table.js";
 
@@ -120,11 +121,11 @@ function show(body, context, layers, answer, source, target) {
 
 const linkTo = (neuron, { link, network }) => html("a", { href: link({ panel: "neurons", network, values: { neuron } }) }, neuron);
 
-/** Layer and index of "fc1/12"; a layer's name may have slashes itself. */
+/** Layer and index of "fc1/12". */
 function placed(address, layers) {
-  const slash = address.lastIndexOf("/");
-  const layer = layers.find((each) => each.layer === address.slice(0, slash));
-  return { layer: layer.layer, layer_index: layer.layer_index, size: layer.size, neuron: Number(address.slice(slash + 1)) };
+  const [name, index] = parts(address);
+  const layer = layers.find((each) => each.layer === name);
+  return { layer: layer.layer, layer_index: layer.layer_index, size: layer.size, neuron: Number(index) };
 }
 
 /** The neurons and links of all paths, each once, in the form that drawn.js wants. */
